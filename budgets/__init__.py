@@ -1,0 +1,26 @@
+"""Budget, Usage, Price and the Ledger that holds a run to its budget."""
+
+from .account import Amount, Bound
+from .books import CallKnown, Entry, Store
+from .budget import Budget
+from .ledger import BudgetExhausted, Hold, Ledger
+from .memory import MemoryStore
+from .sqlite import SQLiteStore
+from .usage import FREE, Price, Usage
+
+__all__ = [
+    "FREE",
+    "Amount",
+    "Bound",
+    "Budget",
+    "BudgetExhausted",
+    "CallKnown",
+    "Entry",
+    "Hold",
+    "Ledger",
+    "MemoryStore",
+    "Price",
+    "SQLiteStore",
+    "Store",
+    "Usage",
+]

@@ -1,0 +1,335 @@
+"""Ledger: the account of one run (or tenant) against a Budget. Reserve → call → settle."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from ..errors import MullError
+from .account import NOTHING, Account, Amount, Bound, Dimension, Grant, Refuse, Wait
+from .books import Books, Entry, Store, chain_of, reserve, settle, sweep
+from .budget import Budget
+from .memory import MemoryStore
+from .owners import process_alive, this_process
+from .usage import Usage
+
+LOOK_AGAIN = 0.02
+"""Seconds between two looks at a store that other processes write to."""
+SWEEP_AGAIN = 1.0
+"""Seconds of waiting after which dead owners' reservations are looked for."""
+
+
+class BudgetExhausted(MullError):
+    """A reservation was refused: the budget cannot pay this call, whoever gives back what."""
+
+    def __init__(self, account: str, dimension: Dimension, limits: Budget) -> None:
+        limit = getattr(limits, dimension)
+        super().__init__(
+            f"the budget of {account!r} ({limits}) cannot pay another call: "
+            f"{dimension} are used up. Raise {dimension}={limit} to go on"
+        )
+        self.account = account
+        self.dimension = dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A granted reservation. Settle it in `finally`, whatever happened to the call."""
+
+    call_id: str
+    bound: Bound
+    """What was granted: its `output_tokens` may be less than asked, and goes to the backend."""
+
+
+@dataclass(slots=True)
+class _Waiter:
+    call_id: str
+    bound: Bound
+    least: int
+    landing: bool
+    ledger: Ledger
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[None]
+    blocked_on: str
+    outcome: Hold | MullError | None = None
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The waiting reservations of one tree of ledgers, oldest first."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    waiters: list[_Waiter] = field(default_factory=list)
+
+
+class Ledger:
+    """The one door to spending. Spent + held never exceeds a limit, in any dimension.
+
+    A child has limits of its own and draws on its parent's as well. On a durable store, a ledger
+    opened under a key that exists goes on with what is already spent there, after sweeping what
+    dead processes left open. Safe across threads and event loops.
+
+    Args:
+        budget: The limits. None: those stored under `key`, else no limits.
+        key: Name of the account; a random one by default.
+        store: Where the books are kept; in memory by default.
+        landing: Held back for reservations made with `landing=True`: the final answer.
+        owner, alive: Who holds reservations here, and how to tell whether an owner still lives.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        *,
+        key: str | None = None,
+        store: Store | None = None,
+        landing: Amount = NOTHING,
+        owner: str | None = None,
+        alive: Callable[[str], bool] = process_alive,
+        clock: Callable[[], float] = time.monotonic,
+        parent: Ledger | None = None,
+    ) -> None:
+        name = key or uuid.uuid4().hex
+        self.key: str = name if parent is None else f"{parent.key}/{name}"
+        self.parent = parent
+        self.root_key: str = self.key if parent is None else parent.root_key
+        self._store: Store = store or MemoryStore()
+        self._owner = owner or this_process()
+        self._alive = alive
+        self._clock = clock
+        self._queue: _Queue = _Queue() if parent is None else parent._queue
+        with self._store.transaction() as books:
+            known = books.account(self.key)
+            if known is None:
+                account = Account(key=self.key, parent=parent.key if parent else None)
+            else:
+                account = known
+                sweep(books, self.root_key, alive)
+                account = books.account(self.key) or known
+            if budget is not None:
+                account = replace(account, limits=budget)
+            if landing != NOTHING or known is None:
+                account = replace(account, landing=landing)
+            books.put_account(account)
+        self.budget = account.limits
+        self._started = clock() - account.spent.seconds
+
+    def child(self, name: str, budget: Budget | None = None) -> Ledger:
+        """A ledger with limits of its own that draws on this one's as well."""
+        return Ledger(
+            budget,
+            key=name,
+            store=self._store,
+            owner=self._owner,
+            alive=self._alive,
+            clock=self._clock,
+            parent=self,
+        )
+
+    async def reserve(
+        self, call_id: str, bound: Bound, *, least: int = 0, landing: bool = False
+    ) -> Hold:
+        """Hold `bound` for a call, before it is sent.
+
+        Waits while other calls may give back what it needs; is clipped to fewer output tokens (at
+        least `least`) when no more can come free. Reservations are served in order.
+
+        Raises:
+            BudgetExhausted: it can never be paid, or the time is up.
+            CallKnown: the id was already used for a call that is settled or someone else's.
+        """
+        with self._queue.lock:
+            self._check_time()
+            outcome: Hold | MullError | Wait
+            if (ahead := self._queued_before()) is not None:
+                outcome = Wait(ahead)
+            else:
+                outcome = self._try(call_id, bound, least, landing)
+            if not isinstance(outcome, Wait):
+                return _granted(outcome)
+            loop = asyncio.get_running_loop()
+            waiter = _Waiter(
+                call_id,
+                bound,
+                least,
+                landing,
+                self,
+                loop,
+                loop.create_future(),
+                outcome.account,
+            )
+            self._queue.waiters.append(waiter)
+        try:
+            await self._wait(waiter)
+        except BaseException:
+            with self._queue.lock:
+                if isinstance(waiter.outcome, Hold):
+                    self.release(waiter.outcome)
+            raise
+        finally:
+            with self._queue.lock:
+                if waiter in self._queue.waiters:
+                    self._queue.waiters.remove(waiter)
+                    self._wake()
+        assert waiter.outcome is not None
+        return _granted(waiter.outcome)
+
+    def settle(self, hold: Hold, usage: Usage) -> Entry:
+        """Charge what was spent (at most what was held) and give the rest back.
+
+        A second settle of the same call changes nothing and returns what was charged.
+        """
+        with self._queue.lock:
+            with self._store.transaction() as books:
+                entry = settle(books, self.root_key, hold.call_id, usage)
+                if self._store.shared:
+                    self._note_time(books)
+            self._wake()
+        return entry
+
+    def release(self, hold: Hold) -> Entry:
+        """Give all of it back: the call was never sent."""
+        return self.settle(hold, Usage())
+
+    def sweep(self) -> list[Entry]:
+        """Settle, at their bounds, the open calls of owners that no longer live."""
+        with self._queue.lock:
+            with self._store.transaction() as books:
+                swept = sweep(books, self.root_key, self._alive)
+            if swept:
+                self._wake()
+        return swept
+
+    def spent(self) -> Usage:
+        """What this account and its children have spent; seconds since the start."""
+        return replace(self._account().spent, seconds=self.elapsed())
+
+    def held(self) -> Amount:
+        """What open calls hold now."""
+        return self._account().held
+
+    def left(self) -> Budget:
+        """What is neither spent nor held, here and in every parent. None: no limit."""
+        with self._store.transaction() as books:
+            rooms = [account.room(landing=True) for account in chain_of(books, self.key)]
+        tokens, calls, tool_calls, cost = (
+            max(min(getattr(room, name) for room in rooms), Decimal(0))
+            for name in ("tokens", "calls", "tool_calls", "cost")
+        )
+        return Budget(
+            tokens=int(tokens) if tokens.is_finite() else None,
+            calls=int(calls) if calls.is_finite() else None,
+            tool_calls=int(tool_calls) if tool_calls.is_finite() else None,
+            seconds=self.seconds_left(),
+            cost=cost if cost.is_finite() else None,
+        )
+
+    def elapsed(self) -> float:
+        """Seconds since the run began; what it ran before a resume counts, the pause does not."""
+        return self._clock() - self._started
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the nearest deadline, here or in a parent; never negative."""
+        lefts = [] if self.parent is None else [self.parent.seconds_left()]
+        if self.budget.seconds is not None:
+            lefts.append(max(0.0, self.budget.seconds - self.elapsed()))
+        return min((left for left in lefts if left is not None), default=None)
+
+    def journal(self) -> list[Entry]:
+        """Every call of this tree of ledgers, in the order they were reserved."""
+        with self._store.transaction() as books:
+            return list(books.entries(self.root_key))
+
+    def _account(self) -> Account:
+        with self._store.transaction() as books:
+            return chain_of(books, self.key)[0]
+
+    def _lineage(self) -> set[str]:
+        return {self.key} | (self.parent._lineage() if self.parent else set())
+
+    def _check_time(self) -> None:
+        if self.seconds_left() == 0:
+            raise BudgetExhausted(self.key, "seconds", self.budget)
+
+    def _note_time(self, books: Books) -> None:
+        """Write down how long the run has been going, for a resume after a crash."""
+        ledger: Ledger | None = self
+        while ledger is not None:
+            account = books.account(ledger.key)
+            if account is not None and account.spent.seconds < ledger.elapsed():
+                spent = replace(account.spent, seconds=ledger.elapsed())
+                books.put_account(replace(account, spent=spent))
+            ledger = ledger.parent
+
+    def _queued_before(self) -> str | None:
+        """The account that an older reservation waits for and this one would draw on, if any."""
+        mine = self._lineage()
+        return next((w.blocked_on for w in self._queue.waiters if w.blocked_on in mine), None)
+
+    def _try(
+        self, call_id: str, bound: Bound, least: int, landing: bool
+    ) -> Hold | BudgetExhausted | Wait:
+        """One look at the books: a grant, a refusal, or not yet."""
+        with self._store.transaction() as books:
+            decision, chain = reserve(
+                books, self.key, call_id, self._owner, bound, least=least, landing=landing
+            )
+        match decision:
+            case Grant(granted):
+                return Hold(call_id, granted)
+            case Refuse(account, dimension):
+                limits = next(a.limits for a in chain if a.key == account)
+                return BudgetExhausted(account, dimension, limits)
+        return decision
+
+    def _wake(self) -> None:
+        """Serve the queue, oldest first: nobody passes an older one that waits for the same."""
+        blocked: set[str] = set()
+        for waiter in list(self._queue.waiters):
+            ledger = waiter.ledger
+            if not blocked.isdisjoint(ledger._lineage()):
+                continue
+            outcome: Hold | MullError | Wait
+            try:
+                outcome = ledger._try(waiter.call_id, waiter.bound, waiter.least, waiter.landing)
+            except MullError as error:
+                outcome = error
+            if isinstance(outcome, Wait):
+                waiter.blocked_on = outcome.account
+                blocked.add(outcome.account)
+                continue
+            waiter.outcome = outcome
+            self._queue.waiters.remove(waiter)
+            waiter.loop.call_soon_threadsafe(_finish, waiter.future)
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        pause = LOOK_AGAIN if self._store.shared else None
+        next_sweep = self._clock() + SWEEP_AGAIN
+        while waiter.outcome is None:
+            left = self.seconds_left()
+            patience = min((t for t in (pause, left) if t is not None), default=None)
+            await asyncio.wait([waiter.future], timeout=patience)
+            if waiter.outcome is None:
+                self._check_time()
+                with self._queue.lock:
+                    self._wake()
+                if self._clock() >= next_sweep:
+                    next_sweep = self._clock() + SWEEP_AGAIN
+                    self.sweep()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _granted(outcome: Hold | MullError) -> Hold:
+    if isinstance(outcome, Hold):
+        return outcome
+    raise outcome

@@ -1,0 +1,51 @@
+"""The one client to OpenAI-compatible backends, and the errors that backends raise."""
+
+from .backend import Backend
+from .capabilities import Capabilities
+from .errors import (
+    BackendError,
+    BackendFailed,
+    BadRequest,
+    BrokenStream,
+    ContextOverflow,
+    DeadlineReached,
+    KeyRefused,
+    MalformedReply,
+    NoBackend,
+    RateLimited,
+    UnknownModel,
+    Unreachable,
+)
+from .messages import Message, Request, system, user
+from .model import Model
+from .profile import Profile
+from .reply import Delta, Reply, TokenLogprob, ToolCall
+from .retry import RetryPolicy
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BackendFailed",
+    "BadRequest",
+    "BrokenStream",
+    "Capabilities",
+    "ContextOverflow",
+    "DeadlineReached",
+    "Delta",
+    "KeyRefused",
+    "MalformedReply",
+    "Message",
+    "Model",
+    "NoBackend",
+    "Profile",
+    "RateLimited",
+    "Reply",
+    "Request",
+    "RetryPolicy",
+    "TokenLogprob",
+    "ToolCall",
+    "UnknownModel",
+    "Unreachable",
+    "system",
+    "user",
+]

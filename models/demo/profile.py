@@ -1,0 +1,21 @@
+"""How to speak to the embedded model: it knows the prompts it was trained on and no others."""
+
+from __future__ import annotations
+
+from ..messages import Allowance
+from ..profile import Profile
+
+DEMO_PROFILE = Profile(
+    prompts={
+        "direct.system": "",
+        "think.system": "",
+        "think.budget": "",
+        "land.user": "",
+    },
+    tool_descriptions={"python": "Evaluate an expression"},
+    max_tokens=160,
+    temperature=0.7,
+    typical_output=40,
+    # Its template is known: a marker and a role around each message, 70 tokens for tools.
+    allowance=Allowance(base=8, message=12, tools=160),
+)

@@ -1,0 +1,26 @@
+"""Profile: what is known of a model before it is asked anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .messages import Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """How to speak to a model. The defaults suit large instruction-tuned ones."""
+
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Prompts to use in place of a node's own, by name (`"direct.system"`). Empty: none at all."""
+    tool_descriptions: Mapping[str, str] = field(default_factory=dict)
+    """Descriptions to give of tools in place of their own, by tool name."""
+    max_tokens: int = 2048
+    """Output tokens of a call that does not say, reasoning included."""
+    temperature: float | None = None
+    """Of calls that do not say; None: the backend's default."""
+    typical_output: int = 400
+    """Output tokens of a usual reply, for estimates until real replies have been seen."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """What the chat template may add to a prompt."""

@@ -1,0 +1,1 @@
+"""What a model may call: the Tool protocol, functions as tools, sandboxed Python."""

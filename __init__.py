@@ -1,1 +1,84 @@
-"""mull."""
+"""mull: agents that think longer only where it pays, under one budget that cannot be exceeded.
+
+Importing this package imports nothing heavy: each name is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agents import Agent, Answer, Answered, Estimate
+    from .budgets import (
+        Budget,
+        BudgetExhausted,
+        Ledger,
+        MemoryStore,
+        Price,
+        SQLiteStore,
+        Usage,
+    )
+    from .errors import MullError, WrongUsage
+    from .graphs import DEPTHS, Context, Event, open_run
+    from .models import BackendError, Model, NoBackend, Profile
+    from .tools import Tool, ToolError, ToolOutput
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "agents": ("Agent", "Answer", "Answered", "Estimate"),
+    "budgets": (
+        "Budget",
+        "BudgetExhausted",
+        "Ledger",
+        "MemoryStore",
+        "Price",
+        "SQLiteStore",
+        "Usage",
+    ),
+    "errors": ("MullError", "WrongUsage"),
+    "graphs": ("DEPTHS", "Context", "Event", "open_run"),
+    "models": ("BackendError", "Model", "NoBackend", "Profile"),
+    "tools": ("Tool", "ToolError", "ToolOutput"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "DEPTHS",
+    "Agent",
+    "Answer",
+    "Answered",
+    "BackendError",
+    "Budget",
+    "BudgetExhausted",
+    "Context",
+    "Estimate",
+    "Event",
+    "Ledger",
+    "MemoryStore",
+    "Model",
+    "MullError",
+    "NoBackend",
+    "Price",
+    "Profile",
+    "SQLiteStore",
+    "Tool",
+    "ToolError",
+    "ToolOutput",
+    "Usage",
+    "WrongUsage",
+    "__version__",
+    "open_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME.get(name)
+    if room is None:
+        raise AttributeError(f"module 'mull' has no attribute {name!r}")
+    value = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

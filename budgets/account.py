@@ -115,15 +115,15 @@ class Room:
     tool_calls: Decimal
     cost: Decimal
 
-    def lacking(self, bound: Bound, least: int) -> Dimension:
-        """The dimension in which `bound` with an output of `least` does not fit."""
-        if bound.calls > self.calls:
-            return "calls"
-        if bound.tool_calls > self.tool_calls:
-            return "tool_calls"
-        if bound.input_tokens + least > self.tokens:
-            return "tokens"
-        return "cost"
+    def lacking(self, bound: Bound, least: int) -> tuple[Dimension, Decimal, Decimal]:
+        """Where `bound` with an output of `least` does not fit: dimension, need, what is free."""
+        need = replace(bound, output_tokens=least).amount()
+        dimensions: tuple[Dimension, ...] = ("calls", "tool_calls", "tokens", "cost")
+        for dimension in dimensions:
+            wanted, free = Decimal(getattr(need, dimension)), getattr(self, dimension)
+            if wanted > free:
+                return dimension, wanted, free
+        raise AssertionError("a call that fits lacks nothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +181,8 @@ class Refuse:
 
     account: str
     dimension: Dimension
+    need: Decimal
+    free: Decimal
 
 
 Decision = Grant | Wait | Refuse
@@ -198,7 +200,7 @@ def decide(chain: Sequence[Account], bound: Bound, *, least: int, landing: bool)
         room = account.room(landing=landing, held=False)
         fits = bound.output_within(room)
         if fits < least:
-            return Refuse(account.key, room.lacking(bound, least))
+            return Refuse(account.key, *room.lacking(bound, least))
         ever = min(ever, fits)
     for account in chain:
         if bound.output_within(account.room(landing=landing)) < ever:

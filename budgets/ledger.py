@@ -27,14 +27,19 @@ SWEEP_AGAIN = 1.0
 class BudgetExhausted(MullError):
     """A reservation was refused: the budget cannot pay this call, whoever gives back what."""
 
-    def __init__(self, account: str, dimension: Dimension, limits: Budget) -> None:
-        limit = getattr(limits, dimension)
+    def __init__(self, account: str, limits: Budget, refusal: Refuse | None = None) -> None:
+        if refusal is None:
+            self.dimension: Dimension = "seconds"
+            lack = "the time is up"
+        else:
+            self.dimension = refusal.dimension
+            unit = "USD" if self.dimension == "cost" else self.dimension.replace("_", " ")
+            lack = f"it needs {refusal.need} {unit} or more, and {max(refusal.free, 0)} are left"
         super().__init__(
-            f"the budget of {account!r} ({limits}) cannot pay another call: "
-            f"{dimension} are used up. Raise {dimension}={limit} to go on"
+            f"the budget ({limits}) cannot pay another call: {lack}. Raise its {self.dimension}"
         )
         self.account = account
-        self.dimension = dimension
+        """Key of the account that lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +125,15 @@ class Ledger:
         self.budget = account.limits
         self._started = clock() - account.spent.seconds
 
-    def child(self, name: str, budget: Budget | None = None) -> Ledger:
+    def child(
+        self, name: str, budget: Budget | None = None, *, landing: Amount = NOTHING
+    ) -> Ledger:
         """A ledger with limits of its own that draws on this one's as well."""
         return Ledger(
             budget,
             key=name,
             store=self._store,
+            landing=landing,
             owner=self._owner,
             alive=self._alive,
             clock=self._clock,
@@ -214,10 +222,13 @@ class Ledger:
         """What open calls hold now."""
         return self._account().held
 
-    def left(self) -> Budget:
-        """What is neither spent nor held, here and in every parent. None: no limit."""
+    def left(self, *, landing: bool = True) -> Budget:
+        """What is neither spent nor held, here and in every parent. None: no limit.
+
+        `landing=False` leaves out what is held back for the final answer.
+        """
         with self._store.transaction() as books:
-            rooms = [account.room(landing=True) for account in chain_of(books, self.key)]
+            rooms = [account.room(landing=landing) for account in chain_of(books, self.key)]
         tokens, calls, tool_calls, cost = (
             max(min(getattr(room, name) for room in rooms), Decimal(0))
             for name in ("tokens", "calls", "tool_calls", "cost")
@@ -255,7 +266,7 @@ class Ledger:
 
     def _check_time(self) -> None:
         if self.seconds_left() == 0:
-            raise BudgetExhausted(self.key, "seconds", self.budget)
+            raise BudgetExhausted(self.key, self.budget)
 
     def _note_time(self, books: Books) -> None:
         """Write down how long the run has been going, for a resume after a crash."""
@@ -283,9 +294,9 @@ class Ledger:
         match decision:
             case Grant(granted):
                 return Hold(call_id, granted)
-            case Refuse(account, dimension):
-                limits = next(a.limits for a in chain if a.key == account)
-                return BudgetExhausted(account, dimension, limits)
+            case Refuse(account=key):
+                limits = next(account.limits for account in chain if account.key == key)
+                return BudgetExhausted(key, limits, decision)
         return decision
 
     def _wake(self) -> None:

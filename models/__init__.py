@@ -20,6 +20,7 @@ from .messages import Message, Request, system, user
 from .model import Model
 from .profile import Profile
 from .reply import Delta, Reply, TokenLogprob, ToolCall
+from .resolve import resolve_model
 from .retry import RetryPolicy
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "ToolCall",
     "UnknownModel",
     "Unreachable",
+    "resolve_model",
     "system",
     "user",
 ]

@@ -6,8 +6,8 @@ import asyncio
 import email.utils
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import aiohttp
@@ -61,26 +61,18 @@ class Backend:
     async def get(self, url: str) -> Any:
         """JSON of a GET below the server's root. Raises `BackendError`."""
         lane = await self._lane()
-        try:
+        with self._typed_errors():
             response = await lane.client.get(self.root_url + url, cast_to=httpx2.Response)
-            return response.json()
-        except ValueError:
-            raise self._not_json(url) from None
-        except openai.APIError as error:
-            raise self._explain(error) from error
+        return self._json(response, url)
 
     async def post(self, url: str, body: Mapping[str, Any]) -> Any:
         """JSON of a POST below the server's root. Raises `BackendError`."""
         lane = await self._lane()
-        try:
+        with self._typed_errors():
             response = await lane.client.post(
                 self.root_url + url, cast_to=httpx2.Response, body=body
             )
-            return response.json()
-        except ValueError:
-            raise self._not_json(url) from None
-        except openai.APIError as error:
-            raise self._explain(error) from error
+        return self._json(response, url)
 
     @asynccontextmanager
     async def stream(
@@ -92,7 +84,7 @@ class Backend:
         connection, so that the server stops generating. Raises `BackendError`.
         """
         lane = await self._lane()
-        try:
+        with self._typed_errors():
             # With this cast the SDK hands back the response itself, unread.
             response = cast(
                 httpx2.Response,
@@ -105,8 +97,6 @@ class Backend:
                     stream_cls=AsyncStream[Any],
                 ),
             )
-        except openai.APIError as error:
-            raise self._explain(error) from error
         try:
             kind = response.headers.get("content-type", "")
             if "event-stream" not in kind:
@@ -157,6 +147,7 @@ class Backend:
         try:
             yield _Lane(client, self.concurrency)
         finally:
+            self._lanes.pop(asyncio.get_running_loop(), None)
             await client.close()
 
     async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -168,8 +159,29 @@ class Backend:
                 f"{self.base_url}: the connection broke in the middle of a reply ({error!r})"
             ) from error
 
-    def _not_json(self, url: str) -> MalformedReply:
-        return MalformedReply(f"{self.root_url}{url} answered with something that is not JSON")
+    def _json(self, response: httpx2.Response, url: str) -> Any:
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise MalformedReply(
+                f"{self.root_url}{url} answered with something that is not JSON"
+            ) from None
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        """Turn what the SDK raises, and what the layers below it let through, into our errors."""
+        try:
+            yield
+        except openai.APIError as error:
+            raise self._explain(error) from error
+        except aiohttp.ClientResponseError as error:
+            raise MalformedReply(
+                f"{self.base_url} answered with something that is not HTTP: is the address right?"
+            ) from error
+        except (httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise BrokenStream(
+                f"{self.base_url} closed the connection before it answered ({error!r})"
+            ) from error
 
     def _explain(self, error: openai.APIError) -> BackendError:
         """The typed error for what the SDK raised."""

@@ -61,6 +61,7 @@ async def probe(backend: Backend, model: str | None) -> Capabilities:
     names = tuple(str(entry.get("id")) for entry in entries)
     entry = next((e for e in entries if e.get("id") == model), entries[0] if entries else {})
     context = entry.get("max_model_len")
+    context = context if isinstance(context, int) and context > 0 else None
     match entry.get("owned_by"):
         case "llamacpp":
             return Capabilities(
@@ -79,7 +80,7 @@ async def probe(backend: Backend, model: str | None) -> Capabilities:
             return Capabilities(kind="sglang", models=names, context=context, prefill=True)
     if _is_openai(backend):
         return Capabilities(kind="openai", models=names, max_tokens_field="max_completion_tokens")
-    return Capabilities(models=names, context=context if isinstance(context, int) else None)
+    return Capabilities(models=names, context=context)
 
 
 async def count_prompt(

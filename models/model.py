@@ -69,7 +69,7 @@ class _Attempt:
     sent: bool = False
     first: float | None = None
     answered: bool = True
-    """False once an HTTP error status came instead of a reply: no tokens were made."""
+    """False where an HTTP error status came instead of a reply: no tokens were made."""
 
 
 class Model:
@@ -144,22 +144,26 @@ class Model:
         """
         deadline = time.monotonic() + (request.timeout or CALL_TIMEOUT)
         capabilities = await self._within(deadline, self.capabilities())
-        bound, floor = await self._within(deadline, self._bound(request, capabilities, ledger))
+        bound, floor = await self._within(
+            deadline, self._bound(request, capabilities, ledger, landing)
+        )
         least = min(request.least_tokens, bound.output_tokens)
+        # A call id is unique below a root ledger: two runs that share one must not share calls.
+        scope = ledger.key.removeprefix(ledger.root_key).lstrip("/")
+        name = f"{scope}/{call_id}" if scope else call_id
         number = tries = 0
         while True:
             number += 1
             try:
-                hold = await ledger.reserve(
-                    f"{call_id}#{number}", bound, least=least, landing=landing
-                )
+                hold = await ledger.reserve(f"{name}#{number}", bound, least=least, landing=landing)
             except CallKnown:
                 continue  # An earlier life of this run made that attempt.
             tries += 1
             try:
-                return await self._attempt(
+                reply = await self._attempt(
                     request, hold, capabilities, ledger, floor, deadline, tries, on_delta
                 )
+                return replace(reply, clipped=hold.bound.output_tokens < bound.output_tokens)
             except BadRequest as error:
                 if not self._adapt(error):
                     raise
@@ -177,7 +181,7 @@ class Model:
         await self.backend.aclose()
 
     async def _bound(
-        self, request: Request, capabilities: Capabilities, ledger: Ledger
+        self, request: Request, capabilities: Capabilities, ledger: Ledger, landing: bool
     ) -> tuple[Bound, int]:
         """The most this call can spend, and the fewest prompt tokens that can be true.
 
@@ -188,7 +192,7 @@ class Model:
             raise WrongUsage(f"max_tokens={wanted}: ask for at least one token")
         prompt = prompt_bound(request, self.profile.allowance)
         floor = (prompt - self.profile.allowance.base) // SHORTEST_TOKEN_RATE
-        left, context = ledger.left().tokens, capabilities.context
+        left, context = ledger.left(landing=landing).tokens, capabilities.context
         tight = (left is not None and prompt + wanted > left) or (
             context is not None and prompt + wanted > context
         )
@@ -279,11 +283,13 @@ class Model:
         async with self.backend.permit():
             attempt.started = time.monotonic()
             attempt.sent = True
+            opened = False
             try:
                 async with (
                     self.backend.stream(body, keep_alive=keep_alive) as pieces,
                     aclosing(pieces),
                 ):
+                    opened = True
                     async for piece in pieces:
                         for data in parser.feed(piece):
                             if data == b"[DONE]":
@@ -310,7 +316,7 @@ class Model:
             except MalformedReply:
                 raise
             except BackendError:
-                attempt.answered = not builder.empty
+                attempt.answered = opened
                 raise
         if not builder.finished:
             raise BrokenStream(
@@ -323,13 +329,15 @@ class Model:
         """One event's JSON. Raises `Malformed`, or the error that the event reports."""
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Malformed(f"an event is not JSON: {data[:80]!r}") from None
         if isinstance(chunk, dict) and (error := chunk.get("error")):
             detail = error.get("message") if isinstance(error, dict) else error
             code = error.get("code") if isinstance(error, dict) else None
             status = code if isinstance(code, int) and code >= 400 else 500
-            raise explain_status(self.backend.base_url, status, str(detail)[:300])
+            raise explain_status(
+                self.backend.base_url, status, " ".join(str(detail).split())[:300]
+            )
         return chunk
 
     def _usage(self, attempt: _Attempt, floor: int) -> Usage:

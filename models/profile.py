@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .messages import Allowance
 
@@ -14,8 +15,8 @@ class Profile:
 
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Prompts to use in place of a node's own, by name (`"direct.system"`). Empty: none at all."""
-    tool_descriptions: Mapping[str, str] = field(default_factory=dict)
-    """Descriptions to give of tools in place of their own, by tool name."""
+    tool_specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """`description` and `parameters` to show of tools in place of their own, by tool name."""
     max_tokens: int = 2048
     """Output tokens of a call that does not say, reasoning included."""
     temperature: float | None = None

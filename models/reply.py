@@ -53,6 +53,8 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
     """`stop`, `length`, `tool_calls`, `content_filter`; empty when the stream was cut."""
+    clipped: bool = False
+    """The budget allowed fewer output tokens than were asked for."""
     refusal: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
     usage: Usage = NO_USAGE
@@ -117,7 +119,7 @@ class ReplyBuilder:
         text = _string(delta, "content")
         reasoning = _string(delta, "reasoning") or _string(delta, "reasoning_content")
         refusal = _string(delta, "refusal")
-        arguments = sum(self._tool_call(call) for call in delta.get("tool_calls") or ())
+        arguments = sum(self._tool_call(call) for call in _list(delta, "tool_calls"))
         self._read_logprobs(choice.get("logprobs"))
         if text or reasoning or refusal or arguments:
             self._pieces += 1
@@ -152,15 +154,9 @@ class ReplyBuilder:
     def _read_logprobs(self, logprobs: object) -> None:
         if not isinstance(logprobs, dict):
             return
-        for item in logprobs.get("content") or ():
-            if not isinstance(item, dict) or not isinstance(item.get("logprob"), int | float):
-                raise Malformed("a logprob entry has no logprob")
-            top = tuple(
-                (str(other.get("token")), float(other.get("logprob", 0)))
-                for other in item.get("top_logprobs") or ()
-                if isinstance(other, dict)
-            )
-            self._logprobs.append(TokenLogprob(str(item.get("token")), item["logprob"], top))
+        for item in _list(logprobs, "content"):
+            top = tuple(_logprob(other) for other in _list(item, "top_logprobs"))
+            self._logprobs.append(TokenLogprob(*_logprob(item), top))
 
     def _seen(self) -> int:
         """Output tokens that have certainly been generated: a piece of text is one or more."""
@@ -229,6 +225,20 @@ def _string(holder: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Malformed(f"{name} is {type(value).__name__}, not text")
     return value
+
+
+def _list(holder: object, name: str) -> list[Any]:
+    value = holder.get(name) if isinstance(holder, dict) else None
+    if value is not None and not isinstance(value, list):
+        raise Malformed(f"{name} is {type(value).__name__}, not a list")
+    return value or []
+
+
+def _logprob(entry: object) -> tuple[str, float]:
+    value = entry.get("logprob") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(value, int | float):
+        raise Malformed("a logprob entry has no logprob")
+    return str(entry.get("token")), value
 
 
 def _number(holder: Mapping[str, Any] | None, name: str) -> int | None:

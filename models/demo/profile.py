@@ -12,9 +12,18 @@ DEMO_PROFILE = Profile(
         "think.budget": "",
         "land.user": "",
     },
-    tool_descriptions={"python": "Evaluate an expression"},
+    tool_specs={
+        "python": {
+            "description": "Evaluate an expression",
+            "parameters": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}},
+                "required": ["code"],
+            },
+        }
+    },
     max_tokens=160,
-    temperature=0.7,
+    temperature=0.0,
     typical_output=40,
     # Its template is known: a marker and a role around each message, 70 tokens for tools.
     allowance=Allowance(base=8, message=12, tools=160),

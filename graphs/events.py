@@ -1,0 +1,83 @@
+"""Events: what happens in a run, as it happens. Frozen, and JSON-able by `as_dict`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a branch of a run."""
+
+    kind: ClassVar[str]
+    branch: str = "main"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event with its kind, of plain values."""
+        return {"event": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthChosen(Event):
+    """How deep the run goes, and why."""
+
+    kind: ClassVar[str] = "depth_chosen"
+    depth: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking(Event):
+    """A piece of the model's reasoning."""
+
+    kind: ClassVar[str] = "thinking"
+    text: str
+    attempt: int = 1
+    """Higher than before: the stream broke, and this call's text starts again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(Event):
+    """A piece of what the model says."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    attempt: int = 1
+    """Higher than before: the stream broke, and this call's text starts again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted(Event):
+    """A tool call begins."""
+
+    kind: ClassVar[str] = "tool_started"
+    id: str
+    tool: str
+    arguments: str
+    """As the model wrote them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished(Event):
+    """A tool call has ended."""
+
+    kind: ClassVar[str] = "tool_finished"
+    id: str
+    tool: str
+    text: str
+    """What the model is told."""
+    failed: bool
+    remembered: bool
+    """Answered from memory, at no cost."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState(Event):
+    """What has been spent and what remains, after each call."""
+
+    kind: ClassVar[str] = "budget"
+    spent: dict[str, Any]
+    left: dict[str, Any] = field(default_factory=dict)
+    """`None` in a dimension without a limit."""

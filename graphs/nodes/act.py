@@ -1,0 +1,73 @@
+"""act: the tool calls of one turn, in parallel."""
+
+from __future__ import annotations
+
+import asyncio
+
+from langgraph.runtime import Runtime
+
+from ...budgets import BudgetExhausted
+from ...models import Message
+from ...models.messages import ToolCallMessage
+from ...tools.toolbox import Outcome
+from ..events import ToolFinished, ToolStarted
+from ..run import Emit, Run, run_of
+from ..state import Context, State
+
+
+async def act(state: State, runtime: Runtime[Context]) -> State:
+    """Make the calls that the last message asks for; the results become messages, in its order."""
+    run = run_of(state, runtime)
+    calls = state["messages"][-1].get("tool_calls", [])
+    turn = state.get("turn", 0)
+    once: dict[tuple[str, str], asyncio.Task[Outcome]] = {}
+    tasks: list[asyncio.Task[Outcome]] = []
+    async with asyncio.TaskGroup() as group:
+        for index, call in enumerate(calls):
+            key = call["function"]["name"], call["function"]["arguments"]
+            if key not in once:
+                work = _call(run, call, f"act.{turn}.{index}", runtime.stream_writer)
+                once[key] = group.create_task(work)
+            tasks.append(once[key])
+    run.tell_state(runtime.stream_writer)
+    messages: list[Message] = []
+    for call, task in zip(calls, tasks, strict=True):
+        outcome = task.result()
+        run.note(
+            "act",
+            "from memory" if outcome.remembered else "failed" if outcome.failed else "called",
+            tool=call["function"]["name"],
+            seconds=round(outcome.seconds, 3),
+        )
+        messages.append({"role": "tool", "tool_call_id": call["id"], "content": outcome.text})
+    return {"messages": messages}
+
+
+async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> Outcome:
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    emit(ToolStarted(id=call["id"], tool=name, arguments=arguments))
+    try:
+        outcome = await run.toolbox.call(
+            name,
+            arguments,
+            ledger=run.ledger,
+            call_id=call_id,
+            scope=run.scope,
+            memory=run.memory,
+        )
+    except BudgetExhausted:
+        outcome = Outcome(EXHAUSTED, failed=True)
+    emit(
+        ToolFinished(
+            id=call["id"],
+            tool=name,
+            text=outcome.text,
+            failed=outcome.failed,
+            remembered=outcome.remembered,
+            seconds=outcome.seconds,
+        )
+    )
+    return outcome
+
+
+EXHAUSTED = "error: the budget allows no more tool calls. Answer with what you have."

@@ -1,0 +1,65 @@
+"""answer: one call, no tools."""
+
+from __future__ import annotations
+
+from langgraph.runtime import Runtime
+
+from ...budgets import BudgetExhausted
+from ...models import DeadlineReached, Message, Reply, Request, system, user
+from ..run import Run, run_of
+from ..state import Context, State, Stopped
+
+
+async def answer(state: State, runtime: Runtime[Context]) -> State:
+    """Ask once and take the reply. Raises `BackendError`."""
+    run = run_of(state, runtime)
+    stopped: Stopped = "answered"
+    request = Request(messages=opening(run, state, "direct.system", SYSTEM))
+    try:
+        # The only call of this depth is also its landing.
+        reply = await run.ask(request, "answer", runtime.stream_writer, landing=True)
+        run.best = reply.text
+        stopped = verdict(reply)
+        run.note("answer", reply.finish_reason, reply)
+    except BudgetExhausted as error:
+        stopped = why_stopped(error)
+        run.note("answer", str(error))
+    except DeadlineReached as error:
+        if run.ledger.seconds_left() is None:
+            raise
+        stopped = "deadline"
+        run.best = error.partial.text if error.partial else ""
+        run.note("answer", str(error))
+    return {
+        "run": run.key,
+        "limits": run.ledger.budget.as_dict(),
+        "text": run.best,
+        "stopped": stopped,
+        "trace": await run.conclude(),
+    }
+
+
+def opening(run: Run, state: State, prompt: str, default: str) -> list[Message]:
+    """The conversation up to and with the question, under a node's system prompt."""
+    text = run.prompt(prompt, default)
+    head = [system(text)] if text else []
+    return [*head, *state.get("history", ()), user(state["question"])]
+
+
+def why_stopped(error: BudgetExhausted) -> Stopped:
+    """The word for a budget's end: time has its own."""
+    return "deadline" if error.dimension == "seconds" else "budget"
+
+
+def verdict(reply: Reply) -> Stopped:
+    """Why this reply ends the run."""
+    if reply.refusal or reply.finish_reason == "content_filter":
+        return "refused"
+    if reply.finish_reason == "length" and reply.clipped:
+        return "budget"
+    return "answered"
+
+
+SYSTEM = """\
+Answer the question. Give the reasons first, as briefly as the question allows. \
+Write the final answer alone on the last line, as `Answer: …`."""

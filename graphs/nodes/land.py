@@ -1,0 +1,94 @@
+"""land: the final answer, paid from the slice that was held back for it."""
+
+from __future__ import annotations
+
+from langgraph.runtime import Runtime
+
+from ...budgets import Amount, Budget, BudgetExhausted, Price
+from ...models import BackendError, Message, Profile, Request, user
+from ...models.messages import prompt_bound
+from ..answers import comparable
+from ..run import Run, run_of
+from ..state import Context, State, Stopped
+from .answer import verdict, why_stopped
+
+OUTPUT = 256
+"""Output tokens wanted for the final answer."""
+
+
+async def land(state: State, runtime: Runtime[Context]) -> State:
+    """Ask for the answer with what is known. Without the means, the best candidate is the answer.
+
+    A candidate that already states its answer is taken as it is: it costs nothing.
+    """
+    run = run_of(state, runtime)
+    stopped: Stopped = state.get("stopped", "budget")
+    if comparable(run.best) is None:
+        try:
+            reply = await run.ask(
+                Request(messages=await _messages(run, state), max_tokens=OUTPUT),
+                "land",
+                runtime.stream_writer,
+                landing=True,
+            )
+            if reply.text.strip():
+                run.best = reply.text
+            if verdict(reply) == "refused":
+                stopped = "refused"
+            run.note("land", reply.finish_reason, reply)
+            if verdict(reply) == "budget":
+                stopped = "budget"
+        except BudgetExhausted as error:
+            stopped = why_stopped(error) if stopped == "answered" else stopped
+            run.note("land", str(error))
+        except BackendError as error:
+            if error.partial and len(error.partial.text) > len(run.best):
+                run.best = error.partial.text
+            run.note("land", str(error))
+            if not run.best and run.ledger.seconds_left() != 0:
+                raise
+    return {"text": run.best, "stopped": stopped, "trace": await run.conclude()}
+
+
+def slice_for(question: str, profile: Profile, budget: Budget, price: Price) -> Amount:
+    """What to hold back for the final answer: a third of the budget at most."""
+    request = Request(messages=[user(f"{question}\n\n{NOTES}\n\n{FINISH}")])
+    prompt = prompt_bound(request, profile.allowance)
+    cost = price.cost(prompt, OUTPUT)
+    return Amount(
+        tokens=0 if budget.tokens is None else min(prompt + OUTPUT, budget.tokens // 3),
+        calls=0 if budget.calls is None else min(1, budget.calls // 2),
+        cost=cost if budget.cost is None else min(cost, budget.cost / 3),
+    )
+
+
+async def _messages(run: Run, state: State) -> list[Message]:
+    """The question, and as many notes of the way as the tokens left and the context allow."""
+    finish = run.prompt("land.user", FINISH)
+    if not finish:
+        return [user(state["question"])]
+    notes = [_note(message) for message in state.get("messages", ())]
+    context = (await run.model.capabilities()).context
+    rooms = [room for room in (run.ledger.left().tokens, context) if room is not None]
+    allowance = run.model.profile.allowance
+    while True:
+        heard = "\n".join(note for note in notes if note)
+        text = "\n\n".join([state["question"], *([NOTES, heard] if heard else []), finish])
+        messages = [user(text)]
+        need = prompt_bound(Request(messages=messages), allowance) + OUTPUT
+        if not notes or all(need <= room for room in rooms):
+            return messages
+        notes = notes[1:]
+
+
+def _note(message: Message) -> str:
+    """A message of the way, as one line of notes."""
+    calls = [call["function"] for call in message.get("tool_calls", ())]
+    asked = "".join(f"[called {call['name']}: {call['arguments']}]" for call in calls)
+    result = "[result] " if message["role"] == "tool" else ""
+    return f"{result}{message['content']}{asked}".strip()
+
+
+NOTES = "What has been worked out so far:"
+
+FINISH = "There is no more room to work. Give the best answer you can now, as `Answer: …`."

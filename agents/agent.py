@@ -1,0 +1,249 @@
+"""Agent: a model, its tools and a budget, ready to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+from ..budgets import Budget, BudgetExhausted, Ledger, Price
+from ..errors import WrongUsage
+from ..graphs import DEPTHS, Context, DepthChosen, Event, Run, open_run
+from ..graphs.nodes.land import slice_for
+from ..models import Message, Model, Request, resolve_model, user
+from ..models.messages import prompt_bound
+from ..tools.registry import resolve_tools
+from ..tools.toolbox import Toolbox
+from .answer import Answer, Answered
+from .estimate import Estimate, estimate
+from .portal import run_blocking
+
+RECURSION_LIMIT = 1000
+"""Supersteps of one graph; the loop guard ends a circle long before."""
+
+GRACE = 0.25
+"""Seconds after the deadline in which a run may still hand over what it has."""
+
+
+class Agent:
+    """Answers questions under a budget that cannot be exceeded.
+
+    Args:
+        model: A model's name (`"demo"` is built in) or a `Model`. None: from the environment or
+            `mull.toml`.
+        base_url: Address of the OpenAI-compatible backend, up to and with `/v1`.
+        api_key: Its key, if it wants one.
+        price: What the model costs, for budgets in dollars.
+        tools: Names of built-in tools, typed functions, LangChain tools, or `Tool` objects.
+        budget: Limits of each run: a `Budget`, or text as for `Budget.parse`.
+        depth: `"direct"` or `"reason"`.
+        tell_budget: Tell the model what remains.
+        on_exhausted: `"answer"` gives the best candidate when the budget ends; `"raise"` raises
+            `BudgetExhausted`.
+        ledger: Pays for every run beside the run's own budget: a tenant's, or a durable one.
+
+    Raises `NoBackend` when no model is configured, `WrongUsage` for an unknown depth or tool.
+    """
+
+    def __init__(
+        self,
+        model: str | Model | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        price: Price | None = None,
+        tools: Sequence[Any] = (),
+        budget: Budget | str | None = None,
+        depth: str = "reason",
+        tell_budget: bool = False,
+        on_exhausted: Literal["answer", "raise"] = "answer",
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.budget = _budget(budget)
+        self.depth = _known_depth(depth)
+        resolved = resolve_tools(tools)
+        self.model = (
+            model
+            if isinstance(model, Model)
+            else resolve_model(model, base_url=base_url, api_key=api_key, price=price)
+        )
+        self._toolbox = Toolbox(resolved, specs=self.model.profile.tool_specs)
+        self._tell_budget = tell_budget
+        self._on_exhausted = on_exhausted
+        self._ledger = ledger
+
+    def run(
+        self,
+        question: str,
+        *,
+        depth: str | None = None,
+        budget: Budget | str | None = None,
+        history: Sequence[Message] = (),
+    ) -> Answer:
+        """Answer, and wait for it; in async code, use `arun`. Raises as `arun`."""
+        return run_blocking(
+            lambda: self.arun(question, depth=depth, budget=budget, history=history)
+        )
+
+    async def arun(
+        self,
+        question: str,
+        *,
+        depth: str | None = None,
+        budget: Budget | str | None = None,
+        history: Sequence[Message] = (),
+    ) -> Answer:
+        """Answer the question.
+
+        Args:
+            depth: In place of the agent's own.
+            budget: Limits in place of the agent's own, one by one.
+            history: Earlier turns of the conversation, oldest first.
+
+        Raises:
+            WrongUsage: an empty question, an unknown depth, a malformed budget.
+            BackendError: the type says how the backend failed.
+            BudgetExhausted: only with `on_exhausted="raise"`.
+        """
+        return await self._answer(question, depth, budget, history, None)
+
+    async def astream(
+        self,
+        question: str,
+        *,
+        depth: str | None = None,
+        budget: Budget | str | None = None,
+        history: Sequence[Message] = (),
+    ) -> AsyncIterator[Event]:
+        """The run's events as they happen; the last is `Answered`. Raises as `arun`.
+
+        Leaving the loop early cancels the run and closes its connections.
+        """
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        work = asyncio.create_task(
+            self._answer(question, depth, budget, history, events.put_nowait)
+        )
+        work.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            yield Answered(answer=await work)
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    def estimate(self, question: str) -> Mapping[str, Estimate]:
+        """What each depth would likely cost, from the replies seen so far. Spends nothing."""
+        specs = self._toolbox.specs
+        size = prompt_bound(
+            Request(messages=[user(_asked(question))], tools=specs),
+            self.model.profile.allowance,
+        )
+        return {
+            name: estimate(
+                depth,
+                size,
+                tools=bool(specs),
+                typical=self.model.typical,
+                price=self.model.price,
+                budget=self.budget,
+            )
+            for name, depth in DEPTHS.items()
+        }
+
+    async def aclose(self) -> None:
+        """Close this event loop's connections. They also close when the loop ends."""
+        await self.model.aclose()
+
+    async def _answer(
+        self,
+        question: str,
+        depth: str | None,
+        budget: Budget | str | None,
+        history: Sequence[Message],
+        emit: Callable[[Event], None] | None,
+    ) -> Answer:
+        asked = _asked(question)
+        name = self.depth if depth is None else _known_depth(depth)
+        limits = self.budget.merged(_budget(budget))
+        landing = slice_for(asked, self.model.profile, limits, self.model.price)
+        key = uuid.uuid4().hex
+        if self._ledger is None:
+            ledger = Ledger(limits, key=key, landing=landing)
+        else:
+            ledger = self._ledger.child(key, limits, landing=landing)
+        async with open_run(
+            self.model, ledger, self._toolbox, tell_budget=self._tell_budget
+        ) as run:
+            reason = "the agent's own" if depth is None else "asked for"
+            run.note("agent", f"depth {name}: {reason}")
+            if emit is not None:
+                emit(DepthChosen(depth=name, reason=reason))
+            outcome = await self._walk(run, name, asked, history, emit)
+        answer = Answer(
+            text=outcome.get("text", run.best),
+            depth=name,
+            stopped=outcome.get("stopped", "deadline"),
+            usage=ledger.spent(),
+            budget=limits,
+            trace=tuple(run.trace),
+        )
+        if self._on_exhausted == "raise" and answer.stopped in ("budget", "deadline"):
+            raise run.exhausted or BudgetExhausted(ledger.key, limits)
+        return answer
+
+    async def _walk(
+        self,
+        run: Run,
+        depth: str,
+        question: str,
+        history: Sequence[Message],
+        emit: Callable[[Event], None] | None,
+    ) -> Mapping[str, Any]:
+        """Walk the depth's graph. A deadline that it overruns cuts it off, with what it has."""
+        graph = DEPTHS[depth].graph
+        given: Any = {"question": question, "history": list(history)}
+        config: Any = {"recursion_limit": RECURSION_LIMIT}
+        context = Context(run=run.key)
+        left = run.ledger.seconds_left()
+        outcome: Mapping[str, Any] = {}
+        try:
+            async with asyncio.timeout(None if left is None else left + GRACE):
+                if emit is None:
+                    outcome = await graph.ainvoke(given, config, context=context)
+                    return outcome
+                async for part in graph.astream(
+                    given,
+                    config,
+                    context=context,
+                    stream_mode=["custom", "values"],
+                    subgraphs=True,
+                    version="v2",
+                ):
+                    if part["type"] == "custom":
+                        emit(part["data"])
+                    elif not part["ns"]:
+                        outcome = cast(Mapping[str, Any], part["data"])
+                return outcome
+        except TimeoutError:
+            run.note("agent", "cut off at the deadline")
+            return {}
+
+
+def _asked(question: str) -> str:
+    if not question.strip():
+        raise WrongUsage("the question is empty: ask something")
+    return question
+
+
+def _budget(budget: Budget | str | None) -> Budget:
+    if budget is None:
+        return Budget()
+    return Budget.parse(budget) if isinstance(budget, str) else budget
+
+
+def _known_depth(depth: str) -> str:
+    if depth not in DEPTHS:
+        raise WrongUsage(f"there is no depth {depth!r}: choose one of {', '.join(DEPTHS)}")
+    return depth

@@ -13,11 +13,11 @@ from ..graphs import DEPTHS, Context, DepthChosen, Event, Run, open_run
 from ..graphs.nodes.land import slice_for
 from ..models import Message, Model, Request, resolve_model, user
 from ..models.messages import prompt_bound
+from ..portal import run_blocking
 from ..tools.registry import resolve_tools
 from ..tools.toolbox import Toolbox
 from .answer import Answer, Answered
 from .estimate import Estimate, estimate
-from .portal import run_blocking
 
 RECURSION_LIMIT = 1000
 """Supersteps of one graph; the loop guard ends a circle long before."""
@@ -176,6 +176,7 @@ class Agent:
         async with open_run(
             self.model, ledger, self._toolbox, tell_budget=self._tell_budget
         ) as run:
+            run.watched = emit is not None
             reason = "the agent's own" if depth is None else "asked for"
             run.note("agent", f"depth {name}: {reason}")
             if emit is not None:

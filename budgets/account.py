@@ -196,6 +196,7 @@ def decide(chain: Sequence[Account], bound: Bound, *, least: int, landing: bool)
     or more) or refused.
     """
     ever = bound.output_tokens
+    least = min(least, ever)
     for account in chain:
         room = account.room(landing=landing, held=False)
         fits = bound.output_within(room)

@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from ..errors import MullError
+from ..errors import MullError, WrongUsage
 from .account import NOTHING, Account, Amount, Bound, Dimension, Grant, Refuse, Wait
 from .books import Books, Entry, Store, chain_of, reserve, settle, sweep
 from .budget import Budget
@@ -64,12 +65,23 @@ class _Waiter:
     outcome: Hold | MullError | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class _Queue:
     """The waiting reservations of one tree of ledgers, oldest first."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     waiters: list[_Waiter] = field(default_factory=list)
+
+
+_QUEUES: WeakKeyDictionary[Store, WeakValueDictionary[str, _Queue]] = WeakKeyDictionary()
+_QUEUES_LOCK = threading.Lock()
+
+
+def _queue_of(store: Store, root: str) -> _Queue:
+    """One line per tree, whoever opened it: a settle must wake the waiters of every `Ledger`."""
+    with _QUEUES_LOCK:
+        queues = _QUEUES.setdefault(store, WeakValueDictionary())
+        return queues.setdefault(root, _Queue())
 
 
 class Ledger:
@@ -108,11 +120,16 @@ class Ledger:
         self._owner = owner or this_process()
         self._alive = alive
         self._clock = clock
-        self._queue: _Queue = _Queue() if parent is None else parent._queue
+        self._queue: _Queue = _queue_of(self._store, self.root_key)
         with self._store.transaction() as books:
             known = books.account(self.key)
             if known is None:
                 account = Account(key=self.key, parent=parent.key if parent else None)
+            elif known.parent != (parent.key if parent else None):
+                raise WrongUsage(
+                    f"ledger {self.key!r} exists under another parent ({known.parent!r}): "
+                    "choose another key"
+                )
             else:
                 account = known
                 sweep(books, self.root_key, alive)
@@ -124,6 +141,9 @@ class Ledger:
             books.put_account(account)
         self.budget = account.limits
         self._started = clock() - account.spent.seconds
+        if known is not None:  # swept holds and new limits may decide what others wait for
+            with self._queue.lock:
+                self._wake()
 
     def child(
         self, name: str, budget: Budget | None = None, *, landing: Amount = NOTHING
@@ -155,7 +175,8 @@ class Ledger:
         with self._queue.lock:
             self._check_time()
             outcome: Hold | MullError | Wait
-            if (ahead := self._queued_before()) is not None:
+            ahead = self._queued_before()
+            if ahead is not None and not self._known(call_id):
                 outcome = Wait(ahead)
             else:
                 outcome = self._try(call_id, bound, least, landing)
@@ -265,8 +286,12 @@ class Ledger:
         return {self.key} | (self.parent._lineage() if self.parent else set())
 
     def _check_time(self) -> None:
-        if self.seconds_left() == 0:
-            raise BudgetExhausted(self.key, self.budget)
+        ledger: Ledger | None = self
+        while ledger is not None:
+            limits = ledger.budget
+            if limits.seconds is not None and ledger.elapsed() >= limits.seconds:
+                raise BudgetExhausted(ledger.key, limits)
+            ledger = ledger.parent
 
     def _note_time(self, books: Books) -> None:
         """Write down how long the run has been going, for a resume after a crash."""
@@ -282,6 +307,10 @@ class Ledger:
         """The account that an older reservation waits for and this one would draw on, if any."""
         mine = self._lineage()
         return next((w.blocked_on for w in self._queue.waiters if w.blocked_on in mine), None)
+
+    def _known(self, call_id: str) -> bool:
+        with self._store.transaction() as books:
+            return books.entry(self.root_key, call_id) is not None
 
     def _try(
         self, call_id: str, bound: Bound, least: int, landing: bool
@@ -304,10 +333,14 @@ class Ledger:
         blocked: set[str] = set()
         for waiter in list(self._queue.waiters):
             ledger = waiter.ledger
+            if waiter.loop.is_closed():  # nobody is left to take it
+                self._queue.waiters.remove(waiter)
+                continue
             if not blocked.isdisjoint(ledger._lineage()):
                 continue
             outcome: Hold | MullError | Wait
             try:
+                ledger._check_time()
                 outcome = ledger._try(waiter.call_id, waiter.bound, waiter.least, waiter.landing)
             except MullError as error:
                 outcome = error

@@ -29,8 +29,8 @@ class MemoryStore:
 class _MemoryBooks:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
+        self._entries: dict[tuple[str, str], Entry] = {}
         self._open: dict[tuple[str, str], Entry] = {}
-        self._closed: dict[tuple[str, str], Entry] = {}
 
     def account(self, key: str) -> Account | None:
         return self._accounts.get(key)
@@ -39,22 +39,18 @@ class _MemoryBooks:
         self._accounts[account.key] = account
 
     def entry(self, root: str, call_id: str) -> Entry | None:
-        key = root, call_id
-        return self._open.get(key) or self._closed.get(key)
+        return self._entries.get((root, call_id))
 
     def put_entry(self, entry: Entry) -> None:
         key = entry.root, entry.call_id
+        self._entries[key] = entry
         if entry.state == "open":
             self._open[key] = entry
         else:
             self._open.pop(key, None)
-            self._closed[key] = entry
 
     def entries(self, root: str, state: State | None = None) -> Iterable[Entry]:
-        tables = {"open": [self._open], None: [self._closed, self._open]}
+        table = self._open if state == "open" else self._entries
         return [
-            entry
-            for table in tables.get(state, [self._closed])
-            for entry in table.values()
-            if entry.root == root and state in (None, entry.state)
+            entry for entry in table.values() if entry.root == root and state in (None, entry.state)
         ]

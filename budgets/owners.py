@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 import psutil
 
 
 def this_process() -> str:
     """A name for this process that no later process with the same number will have."""
-    return _name(psutil.Process(os.getpid()))
+    return _named(os.getpid())
 
 
 def process_alive(owner: str) -> bool:
@@ -19,6 +20,11 @@ def process_alive(owner: str) -> bool:
         return _name(process) == owner and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@lru_cache(maxsize=1)
+def _named(pid: int) -> str:
+    return _name(psutil.Process(pid))
 
 
 def _name(process: psutil.Process) -> str:

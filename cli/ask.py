@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from ..agents import Agent, Answer, Answered
-from ..agents.portal import run_blocking
 from ..budgets import Budget
 from ..errors import WrongUsage
+from ..portal import run_blocking
 from . import ANSWERED, FAILED, NO_BUDGET
 from .live import LiveView, budget_text, stderr_console
 

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..agents import Agent, Answer, Answered
-from ..agents.portal import run_blocking
 from ..budgets import Budget, Ledger
 from ..models.demo.problems import Problem, problems
+from ..portal import run_blocking
 from . import ANSWERED, NO_BUDGET
 from .live import LiveView, budget_text
 

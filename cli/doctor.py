@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from .. import __version__
-from ..agents.portal import run_blocking
 from ..budgets import Budget, Ledger
 from ..errors import MullError
 from ..models import Backend, Capabilities, Model, NoBackend, Request, resolve_model, user
 from ..models.capabilities import probe
 from ..models.demo.problems import problems
+from ..portal import run_blocking
 from ..tools.sandbox import survey
 from . import ANSWERED, NO_BACKEND
 

@@ -34,6 +34,8 @@ class Run:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     tell_budget: bool = False
     """Whether the model is told what remains."""
+    watched: bool = True
+    """Whether anybody looks at the events; without, none are made."""
     memory: dict[str, Outcome] = field(default_factory=dict)
     """Tool calls already made, by name and arguments."""
     scope: Scope = field(default_factory=Scope)
@@ -62,7 +64,11 @@ class Run:
 
         try:
             return await self.model.ask(
-                request, ledger=self.ledger, call_id=call_id, landing=landing, on_delta=tell
+                request,
+                ledger=self.ledger,
+                call_id=call_id,
+                landing=landing,
+                on_delta=tell if self.watched else None,
             )
         except BudgetExhausted as error:
             self.exhausted = self.exhausted or error
@@ -72,7 +78,9 @@ class Run:
 
     def tell_state(self, emit: Emit) -> None:
         """Emit what is spent and what remains."""
-        emit(BudgetState(spent=self.ledger.spent().as_dict(), left=self.ledger.left().as_dict()))
+        if self.watched:
+            spent, left = self.ledger.spent(), self.ledger.left()
+            emit(BudgetState(spent=spent.as_dict(), left=left.as_dict()))
 
     def prompt(self, name: str, default: str) -> str:
         """A node's prompt, or the one that the model's profile has in its place."""

@@ -90,7 +90,7 @@ async def count_prompt(
     messages = list(request.messages)
     if capabilities.kind == "llama.cpp":
         templated = await backend.post(
-            "/apply-template", {"messages": messages, "tools": list(request.tools)}
+            "/apply-template", {"tools": list(request.tools), **request.body()}
         )
         counted = await backend.post(
             "/tokenize",
@@ -98,12 +98,17 @@ async def count_prompt(
         )
         return len(counted["tokens"])
     body = {"model": model, "messages": messages, "add_generation_prompt": not request.continues}
+    body |= {name: request.extra_body[name] for name in _TEMPLATING if name in request.extra_body}
     if request.continues:
         body["continue_final_message"] = True
     if request.tools:
         body["tools"] = list(request.tools)
     counted = await backend.post("/tokenize", body)
     return int(counted["count"])
+
+
+_TEMPLATING = ("chat_template", "chat_template_kwargs", "documents", "add_special_tokens")
+"""What a body may have beside the standard fields that changes the prompt."""
 
 
 async def _slot_context(backend: Backend) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, TypedDict
 
+from ..errors import WrongUsage
+
 
 class FunctionCall(TypedDict):
     """The function part of a tool call; `arguments` is JSON text as the model wrote it."""
@@ -63,11 +65,21 @@ class Request:
     response_format: Mapping[str, Any] | None = None
     reasoning_effort: str | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
-    """Sent as it is, beside the standard fields (`top_k`, `chat_template_kwargs`, …)."""
+    """Sent as it is, beside the standard fields (`top_k`, `chat_template_kwargs`, …).
+
+    Not the fields that decide what a call can spend: `WrongUsage`.
+    """
     continues: bool = False
     """The last message is the assistant's and is to be continued, not answered (prefill)."""
     timeout: float | None = None
     """Seconds for this call, retries included; the ledger's deadline holds as well."""
+
+    def __post_init__(self) -> None:
+        if owned := sorted(_OWNED.intersection(self.extra_body)):
+            raise WrongUsage(
+                f"extra_body has {', '.join(owned)}, which the client sets itself: use max_tokens "
+                "for the length, and one request for each sample"
+            )
 
     def body(self) -> dict[str, Any]:
         """The request's own part of the JSON body; the client adds model, limits and streaming."""
@@ -81,6 +93,20 @@ class Request:
         body.update(self.extra_body)
         return body
 
+
+_OWNED = frozenset(
+    {
+        "model",
+        "messages",
+        "n",
+        "best_of",
+        "max_tokens",
+        "max_completion_tokens",
+        "stream",
+        "stream_options",
+    }
+)
+"""A body with other values of these could spend more than was reserved."""
 
 _PLAIN = (
     "tools",
@@ -120,8 +146,10 @@ def prompt_bound(request: Request, allowance: Allowance) -> int:
             total += allowance.message + _bytes(json.dumps(call, ensure_ascii=False))
     if request.tools:
         total += allowance.tools + _bytes(json.dumps(list(request.tools), ensure_ascii=False))
-    if request.response_format:
-        total += _bytes(json.dumps(request.response_format, ensure_ascii=False))
+    # A template may write these into the prompt.
+    for more in (request.response_format, request.extra_body):
+        if more:
+            total += _bytes(json.dumps(more, ensure_ascii=False, default=str))
     return total
 
 

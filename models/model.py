@@ -142,7 +142,9 @@ class Model:
             BudgetExhausted: the ledger cannot pay; nothing was sent.
             BackendError: the type says what failed; `partial` holds what had arrived.
         """
-        deadline = time.monotonic() + (request.timeout or CALL_TIMEOUT)
+        limit = deadline = time.monotonic() + (request.timeout or CALL_TIMEOUT)
+        if (left := ledger.seconds_left()) is not None:
+            deadline = min(limit, time.monotonic() + left)
         capabilities = await self._within(deadline, self.capabilities())
         bound, floor = await self._within(
             deadline, self._bound(request, capabilities, ledger, landing)
@@ -155,7 +157,9 @@ class Model:
         while True:
             number += 1
             try:
-                hold = await ledger.reserve(f"{name}#{number}", bound, least=least, landing=landing)
+                hold = await self._within(
+                    limit, ledger.reserve(f"{name}#{number}", bound, least=least, landing=landing)
+                )
             except CallKnown:
                 continue  # An earlier life of this run made that attempt.
             tries += 1
@@ -170,9 +174,7 @@ class Model:
                 capabilities = await self.capabilities()
             except BackendError as error:
                 pause = self.retry.pause(tries, error, self._rng)
-                left = ledger.seconds_left()
-                soonest = deadline if left is None else min(deadline, time.monotonic() + left)
-                if pause is None or time.monotonic() + pause >= soonest:
+                if pause is None or time.monotonic() + pause >= deadline:
                     raise
                 await asyncio.sleep(pause)
 
@@ -250,9 +252,8 @@ class Model:
             }
             if request.temperature is None and self.profile.temperature is not None:
                 body["temperature"] = self.profile.temperature
-            left = ledger.seconds_left()
             await self._within(
-                deadline if left is None else min(deadline, time.monotonic() + left),
+                deadline,
                 self._receive(body, attempt, capabilities.keep_alive, number, on_delta),
                 attempt,
             )
@@ -311,8 +312,9 @@ class Model:
                 attempt.sent = False
                 raise
             except BrokenStream as error:
-                error.partial = builder.reply()
-                raise
+                if not builder.finish_reason:  # Else only its accounts are missing.
+                    error.partial = builder.reply()
+                    raise
             except MalformedReply:
                 raise
             except BackendError:
@@ -335,9 +337,7 @@ class Model:
             detail = error.get("message") if isinstance(error, dict) else error
             code = error.get("code") if isinstance(error, dict) else None
             status = code if isinstance(code, int) and code >= 400 else 500
-            raise explain_status(
-                self.backend.base_url, status, " ".join(str(detail).split())[:300]
-            )
+            raise explain_status(self.backend.base_url, status, " ".join(str(detail).split())[:300])
         return chunk
 
     def _usage(self, attempt: _Attempt, floor: int) -> Usage:

@@ -16,24 +16,28 @@ class EventParser:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._data: list[bytes] = []
+        self._size = 0
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that `piece` completes. Raises `EventTooLarge`."""
         self._rest += piece
         if b"\n" not in piece:
-            self._check()
+            self._check(len(self._rest) + self._size)
             return []
         *lines, rest = bytes(self._rest).split(b"\n")
         self._rest = bytearray(rest)
-        self._check()
         events = []
         for raw in lines:
             line = raw.removesuffix(b"\r")
             if line.startswith(b"data:"):
                 self._data.append(line[5:].removeprefix(b" "))
+                self._size += len(line)
+                self._check(self._size)
             elif not line and self._data:
                 events.append(b"\n".join(self._data))
                 self._data.clear()
+                self._size = 0
+        self._check(len(self._rest) + self._size)
         return events
 
     @property
@@ -41,6 +45,7 @@ class EventParser:
         """Whether the stream stands in the middle of an event."""
         return bool(self._rest.strip() or self._data)
 
-    def _check(self) -> None:
-        if len(self._rest) > LARGEST_EVENT:
+    @staticmethod
+    def _check(size: int) -> None:
+        if size > LARGEST_EVENT:
             raise EventTooLarge(f"one event of more than {LARGEST_EVENT} bytes")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..errors import WrongUsage
+from .errors import WrongUsage
 
 T = TypeVar("T")
 

@@ -1,0 +1,34 @@
+# Two commands on a bare machine with Python 3.11 or newer: `make demo`, `make test`.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# The platforms where the embedded model's package has wheels; elsewhere set EXTRAS=dev.
+EXTRAS ?= demo,dev
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed
+	@$(BIN)/mull demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p mull
+	$(BIN)/mypy tests benchmarks examples
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/installed: pyproject.toml
+	@echo "Setting up .venv (once; about a minute) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mull needs Python 3.11 or newer: make PYTHON=/path/to/it")'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@

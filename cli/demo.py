@@ -21,7 +21,7 @@ from .live import LiveView, budget_text
 
 PROBLEMS = 20
 DEPTHS = ("direct", "reason")
-CELL = 24
+CELL = 26
 """Columns of one depth's cell."""
 
 
@@ -104,7 +104,7 @@ def _cell(result: Result) -> Text:
 
 
 def _question_width(width: int) -> int:
-    return max(16, min(width, 140) - 13 - CELL * len(DEPTHS))
+    return max(16, min(width, 140) - 14 - CELL * len(DEPTHS))
 
 
 def _summary(results: list[Result]) -> Table:

@@ -122,11 +122,13 @@ class LiveView:
 
 def tool_line(event: ToolFinished) -> Text:
     """How a tool call ended, on one line."""
-    first, *more = event.text.strip().splitlines() or [""]
+    lines = event.text.strip().splitlines() or [""]
+    # The line that says most: a value stands first, an error's name stands last.
+    telling = lines[-1 if event.failed else 0]
     style = "red" if event.failed else "green"
     cost = "from memory" if event.remembered else f"{event.seconds:.2f} s"
-    rest = f" (+{len(more)} lines)" if more else ""
-    return Text.assemble(("result ", "dim"), (first[:200], style), (f"{rest}  {cost}", "dim"))
+    rest = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
+    return Text.assemble(("result ", "dim"), (telling[:200], style), (f"{rest}  {cost}", "dim"))
 
 
 def readable(arguments: str) -> str:

@@ -125,7 +125,8 @@ async def open_run(
     tell_budget: bool = False,
 ) -> AsyncIterator[Run]:
     """A run for the length of the block: pass `Context(run=run.key)` to a depth's graph."""
-    run = Run(ledger, model, toolbox or Toolbox(), key=ledger.key, tell_budget=tell_budget)
+    key = ledger.key if ledger.key not in _RUNS else f"{ledger.key}.{uuid.uuid4().hex}"
+    run = Run(ledger, model, toolbox or Toolbox(), key=key, tell_budget=tell_budget)
     _RUNS[run.key] = run
     try:
         yield run

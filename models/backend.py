@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import ssl
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any, cast
 
 import aiohttp
@@ -30,13 +32,17 @@ from .errors import (
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to get a connection."""
+KEPT_FOR = 15.0
+"""Seconds that an idle connection is kept for the next request."""
 
 
 class _Lane:
-    """What one event loop uses of a backend: the client, and the permits for its calls."""
+    """What one event loop uses of a backend: the clients, and the permits for its calls."""
 
-    def __init__(self, client: AsyncOpenAI, concurrency: int) -> None:
+    def __init__(self, client: AsyncOpenAI, fresh: AsyncOpenAI, concurrency: int) -> None:
         self.client = client
+        self.fresh = fresh
+        """Uses each connection once."""
         self.permits = asyncio.Semaphore(concurrency)
 
 
@@ -80,15 +86,17 @@ class Backend:
     ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         """The raw bytes of a streamed chat completion.
 
+        Without `keep_alive`, the connection is a new one and is not used again.
         Leaving the block before the end, by an exception or a cancellation too, closes the
         connection, so that the server stops generating. Raises `BackendError`.
         """
         lane = await self._lane()
+        client = lane.client if keep_alive else lane.fresh
         with self._typed_errors():
             # With this cast the SDK hands back the response itself, unread.
             response = cast(
                 httpx2.Response,
-                await lane.client.post(
+                await client.post(
                     "/chat/completions",
                     cast_to=httpx2.Response,
                     body=body,
@@ -130,25 +138,30 @@ class Backend:
         return known[0]
 
     async def _open(self) -> AsyncGenerator[_Lane, None]:
-        http_client = openai.DefaultAioHttpClient(
-            timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
-            limits=httpx2.Limits(
-                max_connections=self.concurrency + 4,
-                max_keepalive_connections=self.concurrency,
-                keepalive_expiry=15.0,
-            ),
-        )
-        client = AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=self._api_key or "none",
-            max_retries=0,
-            http_client=http_client,
-        )
+        client = self._client(KEPT_FOR)
+        fresh = self._client(0.0)
         try:
-            yield _Lane(client, self.concurrency)
+            yield _Lane(client, fresh, self.concurrency)
         finally:
             self._lanes.pop(asyncio.get_running_loop(), None)
             await client.close()
+            await fresh.close()
+
+    def _client(self, kept_for: float) -> AsyncOpenAI:
+        return AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=self._api_key or "none",
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(
+                verify=_tls(),
+                timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
+                limits=httpx2.Limits(
+                    max_connections=self.concurrency + 4,
+                    max_keepalive_connections=self.concurrency,
+                    keepalive_expiry=kept_for,
+                ),
+            ),
+        )
 
     async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         try:
@@ -201,6 +214,12 @@ class Backend:
                 )
             return BrokenStream(f"{self.base_url} closed the connection before it answered")
         return BackendFailed(f"{self.base_url}: {error}")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Certificates take 40 ms to read."""
+    return httpx2.create_ssl_context()
 
 
 def explain_status(

@@ -164,10 +164,9 @@ class Model:
                 continue  # An earlier life of this run made that attempt.
             tries += 1
             try:
-                reply = await self._attempt(
+                return await self._attempt(
                     request, hold, capabilities, ledger, floor, deadline, tries, on_delta
                 )
-                return replace(reply, clipped=hold.bound.output_tokens < bound.output_tokens)
             except BadRequest as error:
                 if not self._adapt(error):
                     raise
@@ -176,6 +175,9 @@ class Model:
                 pause = self.retry.pause(tries, error, self._rng)
                 if pause is None or time.monotonic() + pause >= deadline:
                     raise
+                if isinstance(error, BrokenStream):
+                    # Other kept connections may have gone stale too.
+                    capabilities = replace(capabilities, keep_alive=False)
                 await asyncio.sleep(pause)
 
     async def aclose(self) -> None:

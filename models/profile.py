@@ -17,7 +17,7 @@ class Profile:
     """Prompts to use in place of a node's own, by name (`"direct.system"`). Empty: none at all."""
     tool_specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """`description` and `parameters` to show of tools in place of their own, by tool name."""
-    max_tokens: int = 2048
+    max_tokens: int = 4096
     """Output tokens of a call that does not say, reasoning included."""
     temperature: float | None = None
     """Of calls that do not say; None: the backend's default."""

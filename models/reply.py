@@ -52,9 +52,8 @@ class Reply:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
-    """`stop`, `length`, `tool_calls`, `content_filter`; empty when the stream was cut."""
-    clipped: bool = False
-    """The budget allowed fewer output tokens than were asked for."""
+    """`stop`, `length` (the output limit was reached), `tool_calls`, `content_filter`; empty when
+    the stream was cut."""
     refusal: str = ""
     logprobs: tuple[TokenLogprob, ...] = ()
     usage: Usage = NO_USAGE

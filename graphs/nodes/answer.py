@@ -55,7 +55,7 @@ def verdict(reply: Reply) -> Stopped:
     """Why this reply ends the run."""
     if reply.refusal or reply.finish_reason == "content_filter":
         return "refused"
-    if reply.finish_reason == "length" and reply.clipped:
+    if reply.finish_reason == "length":
         return "budget"
     return "answered"
 

@@ -24,6 +24,8 @@ from ..run import Run, run_of
 from ..state import Context, State, Stopped
 from .answer import opening, verdict, why_stopped
 
+KEPT = 4000
+"""Characters of reasoning that are kept of a step that was cut off before it said anything."""
 LEAST = 24
 """Output tokens below which a step is not worth its prompt: the run lands instead."""
 
@@ -91,8 +93,9 @@ async def think(state: State, runtime: Runtime[Context]) -> Next:
 
 
 def as_message(reply: Reply) -> Message:
-    """A reply as the assistant's message."""
-    message: Message = {"role": "assistant", "content": reply.text}
+    """A reply as the assistant's message; of one cut off while it reasoned, how that ended."""
+    text = reply.text or (reply.reasoning[-KEPT:] if reply.finish_reason == "length" else "")
+    message: Message = {"role": "assistant", "content": text}
     if reply.tool_calls:
         message["tool_calls"] = [
             {

@@ -36,8 +36,8 @@ def run_blocking(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     future = asyncio.run_coroutine_threadsafe(work(), loop)
     try:
         return future.result()
-    except KeyboardInterrupt:
-        future.cancel()
+    except BaseException:
+        future.cancel()  # Ctrl-C, or whatever else a signal's handler raises here.
         raise
 
 
@@ -72,8 +72,8 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 def _forget() -> None:
     """In a forked child the thread is not there."""
-    global _loop
-    _loop = None
+    global _loop, _lock
+    _loop, _lock = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal, cast
 
 from ..budgets import Budget, BudgetExhausted, Ledger, Price
+from ..budgets.account import Refuse
+from ..budgets.usage import SMALLEST
 from ..errors import WrongUsage
-from ..graphs import DEPTHS, Context, DepthChosen, Event, Run, open_run
+from ..graphs import DEPTHS, Context, DepthChosen, Event, Run, Stopped, open_run
 from ..graphs.nodes.land import slice_for
 from ..models import Message, Model, Request, resolve_model, user
 from ..models.messages import prompt_bound
@@ -115,7 +118,7 @@ class Agent:
         depth: str | None = None,
         budget: Budget | str | None = None,
         history: Sequence[Message] = (),
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The run's events as they happen; the last is `Answered`. Raises as `arun`.
 
         Leaving the loop early cancels the run and closes its connections.
@@ -167,12 +170,7 @@ class Agent:
         asked = _asked(question)
         name = self.depth if depth is None else _known_depth(depth)
         limits = self.budget.merged(_budget(budget))
-        landing = slice_for(asked, self.model.profile, limits, self.model.price)
-        key = uuid.uuid4().hex
-        if self._ledger is None:
-            ledger = Ledger(limits, key=key, landing=landing)
-        else:
-            ledger = self._ledger.child(key, limits, landing=landing)
+        ledger = self._open_ledger(asked, history, limits)
         async with open_run(
             self.model, ledger, self._toolbox, tell_budget=self._tell_budget
         ) as run:
@@ -191,8 +189,19 @@ class Agent:
             trace=tuple(run.trace),
         )
         if self._on_exhausted == "raise" and answer.stopped in ("budget", "deadline"):
-            raise run.exhausted or BudgetExhausted(ledger.key, limits)
+            error = run.exhausted or _ended(ledger, answer.stopped)
+            if error is not None:
+                raise error
         return answer
+
+    def _open_ledger(self, question: str, history: Sequence[Message], limits: Budget) -> Ledger:
+        """The run's account, with the final answer's slice held back."""
+        tenant, key = self._ledger, uuid.uuid4().hex
+        room = limits if tenant is None else limits.within(tenant.left())
+        landing = slice_for(question, history, self.model.profile, room, self.model.price)
+        if tenant is None:
+            return Ledger(limits, key=key, landing=landing)
+        return tenant.child(key, limits, landing=landing)
 
     async def _walk(
         self,
@@ -232,9 +241,31 @@ class Agent:
             return {}
 
 
+def _ended(ledger: Ledger, stopped: Stopped) -> BudgetExhausted | None:
+    """The end of a run that was never refused a call: its time was up, or a reply cut short.
+
+    None where no budget was the reason: the reply had reached the model's own limit.
+    """
+    if stopped == "deadline":
+        return BudgetExhausted(ledger.key, ledger.budget)
+    left = ledger.left()
+    if left.tokens is not None:
+        free = Decimal(left.tokens)
+        lack = Refuse(ledger.key, "tokens", free + 1, free)
+    elif left.cost is not None:
+        lack = Refuse(ledger.key, "cost", left.cost + SMALLEST, left.cost)
+    else:
+        return None
+    return BudgetExhausted(ledger.key, ledger.budget, lack)
+
+
 def _asked(question: str) -> str:
     if not question.strip():
         raise WrongUsage("the question is empty: ask something")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise WrongUsage(f"the question is not Unicode text: {error}") from None
     return question
 
 
@@ -246,5 +277,6 @@ def _budget(budget: Budget | str | None) -> Budget:
 
 def _known_depth(depth: str) -> str:
     if depth not in DEPTHS:
-        raise WrongUsage(f"there is no depth {depth!r}: choose one of {', '.join(DEPTHS)}")
+        known = "; ".join(f"{name} ({known.about})" for name, known in DEPTHS.items())
+        raise WrongUsage(f"there is no depth {depth!r}. Known: {known}")
     return depth

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ..budgets import Budget, Price
 from ..graphs import Depth
-from ..models.model import Typical
+from ..models.typical import Typical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from rich.table import Table
 from mull import Agent, Budget, Ledger, Model
 from mull.models import Request, user
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from fault_server import serve_in_process
 
 QUESTION = "What is 12 + 30? Think first."

@@ -5,13 +5,13 @@ Pure: no clock, no I/O, no locks. `books.py` applies it to stored accounts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Literal
 
 from .budget import Budget
-from .usage import FREE, MILLION, Price, Usage
+from .usage import FREE, MILLION, SMALLEST, Price, Usage
 
 Dimension = Literal["tokens", "calls", "tool_calls", "seconds", "cost"]
 
@@ -31,6 +31,15 @@ class Amount:
             calls=self.calls + other.calls,
             tool_calls=self.tool_calls + other.tool_calls,
             cost=self.cost + other.cost,
+        )
+
+    def __or__(self, other: Amount) -> Amount:
+        """The larger of the two, in each dimension."""
+        return Amount(
+            tokens=max(self.tokens, other.tokens),
+            calls=max(self.calls, other.calls),
+            tool_calls=max(self.tool_calls, other.tool_calls),
+            cost=max(self.cost, other.cost),
         )
 
     def __sub__(self, other: Amount) -> Amount:
@@ -57,7 +66,7 @@ class Bound:
     tool_calls: int = 0
     price: Price = FREE
     seconds: float = 0.0
-    """The longest the call may run; counts only where the price is per second."""
+    """The longest the call may run."""
 
     def amount(self) -> Amount:
         """The bound in the dimensions of a budget."""
@@ -69,10 +78,14 @@ class Bound:
         )
 
     def _cost(self, output_tokens: int) -> Decimal:
-        dearest = replace(self.price, cached=None)
-        if self.price.cached is not None and self.price.cached > self.price.input:
-            dearest = replace(dearest, input=self.price.cached)
-        return dearest.cost(self.input_tokens, output_tokens, seconds=self.seconds)
+        return self._dearest().cost(self.input_tokens, output_tokens, seconds=self.seconds)
+
+    def _dearest(self) -> Price:
+        """The price with every prompt token at the higher of its two rates."""
+        price = self.price
+        if price.cached is None:
+            return price
+        return replace(price, input=max(price.input, price.cached), cached=None)
 
     def output_within(self, room: Room) -> int:
         """The largest output (at most the bound's own) that keeps this call within `room`.
@@ -83,15 +96,14 @@ class Bound:
             return -1
         output = min(Decimal(self.output_tokens), room.tokens - self.input_tokens)
         if room.cost.is_finite():
-            left = room.cost - self._cost(0)
+            # A cost is rounded up, so what counts of the room is whole units.
+            left = room.cost.quantize(SMALLEST, ROUND_FLOOR)
+            left -= self._dearest().exact(self.input_tokens, 0, seconds=self.seconds)
             if left < 0:
                 return -1
             if self.price.output:
                 affordable = (left * MILLION / self.price.output).to_integral_value(ROUND_FLOOR)
                 output = min(output, affordable)
-                # Rounding up to the smallest unit may have made the last token too dear.
-                if output >= 0 and self._cost(int(output)) > room.cost:
-                    output -= 1
         return int(output) if output >= 0 else -1
 
     def as_usage(self) -> Usage:
@@ -134,16 +146,19 @@ class Account:
     parent: str | None = None
     limits: Budget = field(default_factory=Budget)
     landing: Amount = NOTHING
-    """Held back for the final answer: only reservations made with `landing=True` may use it."""
+    """Held back for the final answer: only reservations made with `landing=True` may use it.
+
+    What a child holds back, its other reservations leave free in its parents too.
+    """
     spent: Usage = field(default_factory=Usage)
     held: Amount = NOTHING
 
-    def room(self, *, landing: bool, held: bool = True) -> Room:
-        """What is free. `held=False`: what would be free if every holder of tokens gave all back.
+    def room(self, *, kept: Amount = NOTHING, held: bool = True) -> Room:
+        """What is free beside `kept`.
 
-        A held call or tool call is never given back: it is spent as soon as it is sent.
+        `held=False`: what would be free if every holder of tokens gave all back. A held call or
+        tool call is never given back: it is spent as soon as it is sent.
         """
-        kept = NOTHING if landing else self.landing
         spent, hold, limits = self.spent, self.held, self.limits
         soft = 1 if held else 0
         return Room(
@@ -188,6 +203,14 @@ class Refuse:
 Decision = Grant | Wait | Refuse
 
 
+def kept_back(chain: Sequence[Account], *, landing: bool) -> Iterator[tuple[Account, Amount]]:
+    """Each account, leaf first, and what a reservation must leave free in it."""
+    kept = NOTHING
+    for account in chain:
+        kept = NOTHING if landing else kept | account.landing
+        yield account, kept
+
+
 def decide(chain: Sequence[Account], bound: Bound, *, least: int, landing: bool) -> Decision:
     """What to do with a reservation that draws on every account of `chain`.
 
@@ -197,13 +220,13 @@ def decide(chain: Sequence[Account], bound: Bound, *, least: int, landing: bool)
     """
     ever = bound.output_tokens
     least = min(least, ever)
-    for account in chain:
-        room = account.room(landing=landing, held=False)
+    for account, kept in kept_back(chain, landing=landing):
+        room = account.room(kept=kept, held=False)
         fits = bound.output_within(room)
         if fits < least:
             return Refuse(account.key, *room.lacking(bound, least))
         ever = min(ever, fits)
-    for account in chain:
-        if bound.output_within(account.room(landing=landing)) < ever:
+    for account, kept in kept_back(chain, landing=landing):
+        if bound.output_within(account.room(kept=kept)) < ever:
             return Wait(account.key)
     return Grant(bound if ever == bound.output_tokens else replace(bound, output_tokens=ever))

@@ -21,14 +21,17 @@ class Entry:
     """One line of the journal: a call that was paid for, or is being made."""
 
     root: str
-    """Key of the root account; a call id is unique below it."""
+    """Key of the root account."""
     call_id: str
+    """Unique below the root: a child's ids begin with the child's path."""
     account: str
     owner: str
     """The process that makes the call."""
     state: State = "open"
     bound: Bound
     """What is (or was) held for it."""
+    since: float = 0.0
+    """When it was reserved, in seconds since the epoch."""
     usage: Usage = NO_USAGE
     """What was charged once it is no longer open: never above the bound."""
     excess_tokens: int = 0
@@ -56,6 +59,9 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Books]:
         """All or nothing. Blocks until earlier transactions have ended."""
 
+    def reading(self) -> AbstractContextManager[Books]:
+        """The books as they stand, to look at only. Waits for nobody."""
+
 
 class CallKnown(MullError):
     """This call id was already used: its call was paid for, or is being made elsewhere."""
@@ -82,19 +88,24 @@ def chain_of(books: Books, key: str) -> list[Account]:
 
 
 def reserve(
-    books: Books, key: str, call_id: str, owner: str, bound: Bound, *, least: int, landing: bool
+    books: Books,
+    key: str,
+    call_id: str,
+    owner: str,
+    bound: Bound,
+    *,
+    least: int,
+    landing: bool,
+    now: float,
 ) -> tuple[Decision, Sequence[Account]]:
     """Decide on a reservation and, if it is granted, write it down.
 
-    An id that this owner holds open is granted again without being counted twice.
-    Raises `CallKnown` for an id that is settled, swept, or held by another owner.
+    Raises `CallKnown` for an id that is open, settled or swept: no call is made twice under it.
     """
     chain = chain_of(books, key)
     root = chain[-1].key
     known = books.entry(root, call_id)
     if known is not None:
-        if known.state == "open" and known.owner == owner:
-            return Grant(known.bound), chain
         raise CallKnown(known)
     decision = decide(chain, bound, least=least, landing=landing)
     if isinstance(decision, Grant):
@@ -102,7 +113,14 @@ def reserve(
         for account in chain:
             books.put_account(replace(account, held=account.held + amount))
         books.put_entry(
-            Entry(root=root, call_id=call_id, account=key, owner=owner, bound=decision.bound)
+            Entry(
+                root=root,
+                call_id=call_id,
+                account=key,
+                owner=owner,
+                bound=decision.bound,
+                since=now,
+            )
         )
     return decision, chain
 
@@ -125,15 +143,28 @@ def settle(books: Books, root: str, call_id: str, usage: Usage, state: State = "
     return done
 
 
-def sweep(books: Books, root: str, alive: Callable[[str], bool]) -> list[Entry]:
-    """Settle, at its bound, every open call whose owner is no longer alive."""
+def sweep(books: Books, root: str, alive: Callable[[str], bool], now: float) -> list[Entry]:
+    """Settle, at its bound, every open call whose owner is no longer alive.
+
+    The time since such a call began, at most as long as it may run, counts as spent as well: when
+    its owner died cannot be known.
+    """
     verdicts: dict[str, bool] = {}
-    swept = []
+    swept: list[Entry] = []
+    lost: dict[str, float] = {}
     for entry in list(books.entries(root, "open")):
         if entry.owner not in verdicts:
             verdicts[entry.owner] = alive(entry.owner)
-        if not verdicts[entry.owner]:
-            swept.append(settle(books, root, entry.call_id, entry.bound.as_usage(), state="swept"))
+        if verdicts[entry.owner]:
+            continue
+        swept.append(settle(books, root, entry.call_id, entry.bound.as_usage(), state="swept"))
+        ran = min(max(0.0, now - entry.since), entry.bound.seconds)
+        for account in chain_of(books, entry.account):
+            lost[account.key] = max(ran, lost.get(account.key, 0.0))
+    for key, seconds in lost.items():
+        account = chain_of(books, key)[0]
+        spent = replace(account.spent, seconds=account.spent.seconds + seconds)
+        books.put_account(replace(account, spent=spent))
     return swept
 
 

@@ -55,6 +55,12 @@ class Budget:
         """This budget with the limits that `other` names in place of its own."""
         return Budget(**{**_given(self), **_given(other)})
 
+    def within(self, other: Budget) -> Budget:
+        """The tighter of the two limits, in each dimension."""
+        mine, theirs = _given(self), _given(other)
+        tighter = {name: min(mine[name], theirs[name]) for name in mine.keys() & theirs.keys()}
+        return Budget(**{**mine, **theirs, **tighter})
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: cost as a string, `None` for no limit."""
         return asdict(self) | {"cost": None if self.cost is None else str(self.cost)}

@@ -12,7 +12,17 @@ from decimal import Decimal
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..errors import MullError, WrongUsage
-from .account import NOTHING, Account, Amount, Bound, Dimension, Grant, Refuse, Wait
+from .account import (
+    NOTHING,
+    Account,
+    Amount,
+    Bound,
+    Dimension,
+    Grant,
+    Refuse,
+    Wait,
+    kept_back,
+)
 from .books import Books, Entry, Store, chain_of, reserve, settle, sweep
 from .budget import Budget
 from .memory import MemoryStore
@@ -96,7 +106,8 @@ class Ledger:
         key: Name of the account; a random one by default.
         store: Where the books are kept; in memory by default.
         landing: Held back for reservations made with `landing=True`: the final answer.
-        owner, alive: Who holds reservations here, and how to tell whether an owner still lives.
+        owner, alive: Who holds reservations here (None: this process), and how to tell whether an
+            owner still lives.
         clock: Seconds, monotonic.
     """
 
@@ -117,7 +128,7 @@ class Ledger:
         self.parent = parent
         self.root_key: str = self.key if parent is None else parent.root_key
         self._store: Store = store or MemoryStore()
-        self._owner = owner or this_process()
+        self._owner = owner
         self._alive = alive
         self._clock = clock
         self._queue: _Queue = _queue_of(self._store, self.root_key)
@@ -132,7 +143,7 @@ class Ledger:
                 )
             else:
                 account = known
-                sweep(books, self.root_key, alive)
+                sweep(books, self.root_key, alive, time.time())
                 account = books.account(self.key) or known
             if budget is not None:
                 account = replace(account, limits=budget)
@@ -168,10 +179,14 @@ class Ledger:
         Waits while other calls may give back what it needs; is clipped to fewer output tokens (at
         least `least`) when no more can come free. Reservations are served in order.
 
+        Args:
+            call_id: Names the call in this ledger's journal; a child's own ids may be the same.
+
         Raises:
             BudgetExhausted: it can never be paid, or the time is up.
-            CallKnown: the id was already used for a call that is settled or someone else's.
+            CallKnown: the id was already used here.
         """
+        call_id = f"{self.key.removeprefix(self.root_key)}/{call_id}".lstrip("/")
         with self._queue.lock:
             self._check_time()
             outcome: Hold | MullError | Wait
@@ -181,6 +196,7 @@ class Ledger:
             else:
                 outcome = self._try(call_id, bound, least, landing)
             if not isinstance(outcome, Wait):
+                self._wake()  # it may have taken the last call that an older one waits to make
                 return _granted(outcome)
             loop = asyncio.get_running_loop()
             waiter = _Waiter(
@@ -217,8 +233,7 @@ class Ledger:
         with self._queue.lock:
             with self._store.transaction() as books:
                 entry = settle(books, self.root_key, hold.call_id, usage)
-                if self._store.shared:
-                    self._note_time(books)
+                self._note_time(books)
             self._wake()
         return entry
 
@@ -230,7 +245,7 @@ class Ledger:
         """Settle, at their bounds, the open calls of owners that no longer live."""
         with self._queue.lock:
             with self._store.transaction() as books:
-                swept = sweep(books, self.root_key, self._alive)
+                swept = sweep(books, self.root_key, self._alive, time.time())
             if swept:
                 self._wake()
         return swept
@@ -248,8 +263,9 @@ class Ledger:
 
         `landing=False` leaves out what is held back for the final answer.
         """
-        with self._store.transaction() as books:
-            rooms = [account.room(landing=landing) for account in chain_of(books, self.key)]
+        with self._store.reading() as books:
+            chain = chain_of(books, self.key)
+            rooms = [account.room(kept=kept) for account, kept in kept_back(chain, landing=landing)]
         tokens, calls, tool_calls, cost = (
             max(min(getattr(room, name) for room in rooms), Decimal(0))
             for name in ("tokens", "calls", "tool_calls", "cost")
@@ -275,11 +291,11 @@ class Ledger:
 
     def journal(self) -> list[Entry]:
         """Every call of this tree of ledgers, in the order they were reserved."""
-        with self._store.transaction() as books:
+        with self._store.reading() as books:
             return list(books.entries(self.root_key))
 
     def _account(self) -> Account:
-        with self._store.transaction() as books:
+        with self._store.reading() as books:
             return chain_of(books, self.key)[0]
 
     def _lineage(self) -> set[str]:
@@ -317,9 +333,20 @@ class Ledger:
     ) -> Hold | BudgetExhausted | Wait:
         """One look at the books: a grant, a refusal, or not yet."""
         with self._store.transaction() as books:
+            # Asked anew each time: a forked child is another owner.
+            owner = self._owner or this_process()
             decision, chain = reserve(
-                books, self.key, call_id, self._owner, bound, least=least, landing=landing
+                books,
+                self.key,
+                call_id,
+                owner,
+                bound,
+                least=least,
+                landing=landing,
+                now=time.time(),
             )
+            if isinstance(decision, Grant):
+                self._note_time(books)
         match decision:
             case Grant(granted):
                 return Hold(call_id, granted)
@@ -329,14 +356,21 @@ class Ledger:
         return decision
 
     def _wake(self) -> None:
-        """Serve the queue, oldest first: nobody passes an older one that waits for the same."""
+        """Serve the queue until nobody more can be granted or must be refused."""
+        while self._serve():
+            pass
+
+    def _serve(self) -> bool:
+        """Oldest first: nobody passes an older one that waits for the same. True after a grant."""
+        granted = False
         blocked: set[str] = set()
         for waiter in list(self._queue.waiters):
             ledger = waiter.ledger
             if waiter.loop.is_closed():  # nobody is left to take it
                 self._queue.waiters.remove(waiter)
                 continue
-            if not blocked.isdisjoint(ledger._lineage()):
+            if ahead := blocked & ledger._lineage():
+                waiter.blocked_on = min(ahead)
                 continue
             outcome: Hold | MullError | Wait
             try:
@@ -350,7 +384,9 @@ class Ledger:
                 continue
             waiter.outcome = outcome
             self._queue.waiters.remove(waiter)
+            granted = granted or isinstance(outcome, Hold)
             waiter.loop.call_soon_threadsafe(_finish, waiter.future)
+        return granted
 
     async def _wait(self, waiter: _Waiter) -> None:
         pause = LOOK_AGAIN if self._store.shared else None

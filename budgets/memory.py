@@ -25,6 +25,8 @@ class MemoryStore:
         with self._lock:
             yield self._books
 
+    reading = transaction
+
 
 class _MemoryBooks:
     def __init__(self) -> None:

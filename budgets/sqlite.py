@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -45,19 +47,49 @@ class SQLiteStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._open()
+
+    def _open(self) -> None:
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._db = sqlite3.connect(
             self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
         )
-        self._db.execute("PRAGMA journal_mode=WAL")
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Unlike a transaction, the switch to WAL does not wait for another process's."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not busy or time.monotonic() >= give_up:
+                    raise
+                time.sleep(0.005)
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(SCHEMA)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Books]:
+    def transaction(self) -> AbstractContextManager[Books]:
         """One writer at a time, over all processes; rolled back on any exception."""
+        return self._between("BEGIN IMMEDIATE")
+
+    def reading(self) -> AbstractContextManager[Books]:
+        """A snapshot that waits for no writer."""
+        return self._between("BEGIN")
+
+    @contextmanager
+    def _between(self, begin: str) -> Iterator[Books]:
+        if self._pid != os.getpid():
+            self._open()  # SQLite's connections must not be carried across a fork.
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
             try:
                 yield _SQLiteBooks(self._db)
                 self._db.execute("COMMIT")

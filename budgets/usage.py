@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
+
+from ..errors import WrongUsage
 
 MILLION = Decimal(1_000_000)
 SMALLEST = Decimal("1e-12")
@@ -55,7 +57,10 @@ _FIELDS = fields(Usage)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a model costs, in US dollars. Give Decimals or strings; floats are read as written."""
+    """What a model costs, in US dollars. Give Decimals or strings; floats are read as written.
+
+    Raises `WrongUsage` for a price that is negative or not a number.
+    """
 
     input: Decimal = Decimal(0)
     """Per million input tokens."""
@@ -70,12 +75,21 @@ class Price:
         for name in ("input", "output", "cached", "second"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, Decimal(str(value)))
+                object.__setattr__(self, name, _rate(name, value))
 
     def cost(
         self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, seconds: float = 0
     ) -> Decimal:
         """US dollars for one call, rounded up to 1e-12."""
+        exact = self.exact(
+            input_tokens, output_tokens, cached_tokens=cached_tokens, seconds=seconds
+        )
+        return exact.quantize(SMALLEST, ROUND_CEILING)
+
+    def exact(
+        self, input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, seconds: float = 0
+    ) -> Decimal:
+        """`cost` before it is rounded up."""
         cached = self.input if self.cached is None else self.cached
         exact = (
             self.input * (input_tokens - cached_tokens)
@@ -84,7 +98,17 @@ class Price:
         ) / MILLION
         if self.second:
             exact += self.second * Decimal(str(seconds))
-        return exact.quantize(SMALLEST, ROUND_CEILING)
+        return exact
+
+
+def _rate(name: str, value: Any) -> Decimal:
+    try:
+        rate = Decimal(str(value))
+    except InvalidOperation:
+        raise WrongUsage(f"price {name}={value}: give a number") from None
+    if not (rate.is_finite() and rate >= 0):
+        raise WrongUsage(f"price {name}={value}: give a finite number that is not negative")
+    return rate
 
 
 FREE = Price()

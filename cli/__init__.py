@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ OPENAI_API_KEY, else mull.toml; the model `demo` is built in
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parsed = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a terminal's encoding lacks is escaped and not a reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # A command's module, and all it needs, is loaded only when it is asked for.
         code = import_module(f".{parsed.command}", __package__).run(parsed)

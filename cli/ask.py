@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
+from typing import IO
+
+from rich.text import Text
 
 from ..agents import Agent, Answer, Answered
 from ..budgets import Budget
@@ -27,41 +31,37 @@ def run(arguments: argparse.Namespace) -> int:
         budget=budget,
         depth=arguments.depth,
     )
-    answer = run_blocking(lambda: _ask(agent, question, budget, arguments.trace))
+    with _opened(arguments.trace) as trace:
+        answer = run_blocking(lambda: _ask(agent, question, budget, trace))
     if arguments.json:
-        print(json.dumps(answer.as_dict(), ensure_ascii=False))
+        print(json.dumps(answer.as_dict()))
     elif answer.text:
         print(answer.text)
     return _code(answer)
 
 
-async def _ask(agent: Agent, question: str, budget: Budget, trace: str | None) -> Answer:
+async def _ask(agent: Agent, question: str, budget: Budget, trace: IO[str]) -> Answer:
     console = stderr_console()
     answer: Answer | None = None
-    lines: list[str] = []
-    try:
-        with LiveView(console, budget.as_dict()) as view:
-            async for event in agent.astream(question):
-                if isinstance(event, Answered):
-                    answer = event.answer
-                else:
-                    view.show(event)
-                if trace is not None:
-                    lines.append(json.dumps(event.as_dict(), ensure_ascii=False) + "\n")
-    finally:
-        if trace is not None:
-            _write(trace, lines)
+    with LiveView(console, budget.as_dict()) as view:
+        async for event in agent.astream(question):
+            if isinstance(event, Answered):
+                answer = event.answer
+            else:
+                view.show(event)
+            print(json.dumps(event.as_dict()), file=trace)
     assert answer is not None, "a stream of events ends with the answer or raises"
     spent = budget_text(answer.usage.as_dict(), budget.as_dict())
     console.print(f"[dim]{answer.stopped}  {spent}[/dim]")
     if not answer.text:
-        console.print(f"mull: no answer: {_why(answer)}", style="red")
+        console.print(Text(f"mull: no answer: {_why(answer)}", "red"), soft_wrap=True)
     return answer
 
 
-def _write(file: str, lines: list[str]) -> None:
+def _opened(file: str | None) -> IO[str]:
+    """Where the events go; opened before anything is spent."""
     try:
-        Path(file).write_text("".join(lines), "utf-8")
+        return Path(file or os.devnull).open("w", encoding="utf-8", buffering=1)
     except OSError as error:
         raise WrongUsage(f"--trace {file}: {error.strerror}") from error
 

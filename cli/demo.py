@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from ..budgets import Budget, Ledger
 from ..models.demo.problems import Problem, problems
 from ..portal import run_blocking
 from . import ANSWERED, NO_BUDGET
-from .live import LiveView, budget_text
+from .live import LiveView, PipeConsole, budget_text
 
 PROBLEMS = 20
 DEPTHS = ("direct", "reason")
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _demo(seed: int, budget: Budget) -> int:
-    console = Console(highlight=False)
+    console = PipeConsole(highlight=False)
     ledger = Ledger(budget, key="demo")
     agent = Agent("demo", tools=["python"], ledger=ledger)
     console.print(INTRODUCTION.format(count=PROBLEMS, seed=seed, budget=budget))

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import platform
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .. import __version__
@@ -18,6 +18,7 @@ from ..models.demo.problems import problems
 from ..portal import run_blocking
 from ..tools.sandbox import survey
 from . import ANSWERED, NO_BACKEND
+from .live import PipeConsole
 
 USUAL = {
     8000: "vLLM",
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _look() -> int:
-    console = Console(highlight=False)
+    console = PipeConsole(highlight=False)
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -48,7 +49,7 @@ async def _look() -> int:
     usable = await _models(table)
     for report in await survey():
         told = report.limits if report.available else report.reason
-        table.add_row(OK if report.available else NOTE, f"sandbox {report.name}", told)
+        table.add_row(OK if report.available else NOTE, f"sandbox {report.name}", escape(told))
     console.print(table)
     if not usable:
         console.print("No model can be used here. Start a backend, or: pip install 'mull\\[demo]'")
@@ -68,7 +69,7 @@ async def _models(table: Table) -> bool:
     except NoBackend:
         table.add_row(NOTE, "configured model", "none: see `mull --help` for the three ways")
     except MullError as error:
-        table.add_row(NO, "configured model", str(error))
+        table.add_row(NO, "configured model", escape(str(error)))
     looks = await asyncio.gather(*(_knock(port) for port in USUAL))
     for (port, usual), capabilities in zip(USUAL.items(), looks, strict=True):
         if capabilities is not None:
@@ -82,7 +83,7 @@ async def _models(table: Table) -> bool:
         table.add_row(OK, "embedded model", reply)
         usable = True
     except MullError as error:
-        table.add_row(NOTE, "embedded model", str(error))
+        table.add_row(NOTE, "embedded model", escape(str(error)))
     return usable
 
 
@@ -112,4 +113,4 @@ async def _try_demo() -> str:
 def _said(address: str, found: Capabilities) -> str:
     served = ", ".join(found.models[:5]) or "does not say which models"
     context = f", {found.context} tokens of context" if found.context else ""
-    return f"{address}: {found.kind}, serves {served}{context}"
+    return escape(f"{address}: {found.kind}, serves {served}{context}")

@@ -27,9 +27,21 @@ TAIL = 6
 """Lines of the model's present text that are shown."""
 
 
+class PipeConsole(Console):
+    """A console whose reader may go away. Printing then raises `BrokenPipeError`.
+
+    Rich's own answer, `SystemExit`, would end the event loop and not the command.
+    """
+
+    def on_broken_pipe(self) -> None:
+        """Called by Rich where a write fails."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def stderr_console() -> Console:
     """The console for progress."""
-    return Console(stderr=True, highlight=False)
+    return PipeConsole(stderr=True, highlight=False)
 
 
 class LiveView:
@@ -95,7 +107,7 @@ class LiveView:
                     used, event.left if above is None else above.left().as_dict(), self._limits
                 )
                 if self._live is None and not self._brief:
-                    self._console.print(Text(f"budget {budget_text(used, self._limits)}"))
+                    self._line(Text(f"budget {budget_text(used, self._limits)}"))
             case _:
                 pass
         if self._live:
@@ -117,7 +129,7 @@ class LiveView:
         if self._brief:
             self._recent.append(text)
         else:
-            self._console.print(text)
+            self._console.print(text, soft_wrap=not self._console.is_terminal)
 
 
 def tool_line(event: ToolFinished) -> Text:
@@ -135,7 +147,7 @@ def readable(arguments: str) -> str:
     """A call's arguments for people: the bare code where that is all there is."""
     try:
         given = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments[:200]
     if isinstance(given, dict) and set(given) == {"code"}:
         return str(given["code"])[:200]

@@ -10,7 +10,7 @@ TURNS = 24
 """No branch thinks longer than this, whatever its budget."""
 
 
-def stuck(actions: Sequence[tuple[str, ...]]) -> str:
+def stuck(actions: Sequence[str]) -> str:
     """Why a branch should stop acting, from each turn's tool calls; empty: it may go on."""
     if len(actions) >= TURNS:
         return f"{TURNS} turns without an answer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,12 +12,17 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from ..budgets import Budget, BudgetExhausted, Ledger
+from ..errors import WrongUsage
 from ..models import Delta, Model, Reply, Request, resolve_model
 from ..tools.registry import resolve_tools
 from ..tools.tool import Scope
 from ..tools.toolbox import Outcome, Toolbox
+from .answers import comparable
 from .events import BudgetState, Text, Thinking
 from .state import Context, State
+
+ABANDONED = 600.0
+"""Seconds without a node after which a run that its graph opened counts as abandoned."""
 
 Emit = Callable[[Any], None]
 
@@ -40,13 +46,17 @@ class Run:
     """Tool calls already made, by name and arguments."""
     scope: Scope = field(default_factory=Scope)
     best: str = ""
-    """The best candidate so far: what a run that is cut short answers."""
+    """The best candidate so far: what a run that is cut short answers. Set by `offer`."""
+    whole: bool = False
+    """Whether the best candidate is a finished reply, and not the beginning of one."""
     exhausted: BudgetExhausted | None = None
     """The refusal that ended the thinking, if the budget did."""
     trace: list[dict[str, Any]] = field(default_factory=list)
     """Steps as they end, for a run that is cut short."""
     alone: bool = False
     """Opened by its own graph, and closed when the graph concludes."""
+    timer: asyncio.TimerHandle | None = None
+    """Closes a run that its graph opened and then left without concluding."""
 
     async def ask(
         self, request: Request, call_id: str, emit: Emit, *, landing: bool = False
@@ -82,6 +92,15 @@ class Run:
             spent, left = self.ledger.spent(), self.ledger.left()
             emit(BudgetState(spent=spent.as_dict(), left=left.as_dict()))
 
+    def offer(self, text: str, *, whole: bool) -> None:
+        """A candidate for the answer. A fragment never displaces an answer already stated."""
+        if text.strip() and (whole or not self.states_answer()):
+            self.best, self.whole = text, whole
+
+    def states_answer(self) -> bool:
+        """Whether the best candidate is finished and says in so many words what its answer is."""
+        return self.whole and comparable(self.best) is not None
+
     def prompt(self, name: str, default: str) -> str:
         """A node's prompt, or the one that the model's profile has in its place."""
         return self.model.profile.prompts.get(name, default)
@@ -108,6 +127,8 @@ class Run:
     async def conclude(self) -> list[dict[str, Any]]:
         """The whole trace; a run that its graph opened by itself ends here."""
         if self.alone:
+            if self.timer is not None:
+                self.timer.cancel()
             _RUNS.pop(self.key, None)
             await self.scope.aclose()
         return self.trace
@@ -135,16 +156,44 @@ async def open_run(
         await run.scope.aclose()
 
 
-def run_of(state: State, runtime: Runtime[Context]) -> Run:
+@asynccontextmanager
+async def run_of(state: State, runtime: Runtime[Context]) -> AsyncIterator[Run]:
     """The run that a node belongs to; a node writes `run.key` back into the state.
 
-    Raises `NoBackend` where a run must be opened for a bare context and no model is configured.
+    A run that its graph opened by itself ends when a node fails, or when no node comes for
+    `ABANDONED` seconds.
+
+    Raises `NoBackend` where a run must be opened for a bare context and no model is configured,
+    and `WrongUsage` for the key of a run that is not open here.
     """
+    run = _find(state, runtime)
+    if run.timer is not None:
+        run.timer.cancel()
+    try:
+        yield run
+    except BaseException:
+        await run.conclude()
+        raise
+    if run.alone and run.key in _RUNS:
+        loop = asyncio.get_running_loop()
+        run.timer = loop.call_later(ABANDONED, lambda: loop.create_task(run.conclude()))
+
+
+def _find(state: State, runtime: Runtime[Context]) -> Run:
     context = runtime.context or Context()
-    key = state.get("run") or context.run or uuid.uuid4().hex
-    if key not in _RUNS:
-        budget = Budget.parse(context.budget) if context.budget else Budget()
-        model = resolve_model(context.model, base_url=context.base_url)
-        toolbox = Toolbox(resolve_tools(context.tools), specs=model.profile.tool_specs)
-        _RUNS[key] = Run(Ledger(budget, key=key), model, toolbox, key=key, alone=True)
-    return _RUNS[key]
+    key = state.get("run") or context.run
+    if key:
+        if key not in _RUNS:
+            raise WrongUsage(
+                f"run {key!r} (limits {state.get('limits')}) is not open here, and without its "
+                "ledger it would start from a fresh budget: open_run(model, Ledger(budget, "
+                f"key={key!r}, store=…)) around the graph"
+            )
+        return _RUNS[key]
+    budget = Budget.parse(context.budget) if context.budget else Budget()
+    model = resolve_model(context.model, base_url=context.base_url)
+    toolbox = Toolbox(resolve_tools(context.tools), specs=model.profile.tool_specs)
+    run = Run(Ledger(budget), model, toolbox, alone=True)
+    run.key = run.ledger.key
+    _RUNS[run.key] = run
+    return run

@@ -40,8 +40,8 @@ class State(Question, Outcome, total=False):
     """The run's own turns, after the question."""
     turn: int
     """Number of the last think step."""
-    actions: Annotated[list[tuple[str, ...]], operator.add]
-    """Each turn's tool calls, for the loop guard."""
+    actions: Annotated[list[str], operator.add]
+    """Each turn's tool calls as one text, for the loop guard."""
     limits: dict[str, Any]
     """The budget's limits, as its first node found them: a resume does not restore the context."""
 

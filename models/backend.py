@@ -44,6 +44,7 @@ class _Lane:
         self.fresh = fresh
         """Uses each connection once."""
         self.permits = asyncio.Semaphore(concurrency)
+        self.probing = asyncio.Lock()
 
 
 class Backend:
@@ -110,7 +111,8 @@ class Backend:
             if "event-stream" not in kind:
                 raise MalformedReply(
                     f"{self.base_url} answered with {kind or 'no content type'} instead of an "
-                    "event stream: is this an OpenAI-compatible address (often ending in /v1)?"
+                    "event stream: is this an OpenAI-compatible address (often ending in /v1)?",
+                    unread="json" in kind,
                 )
             yield self._pieces(response)
         finally:
@@ -120,6 +122,12 @@ class Backend:
     async def permit(self) -> AsyncIterator[None]:
         """One of the backend's places for a request; given back however the block ends."""
         async with (await self._lane()).permits:
+            yield
+
+    @asynccontextmanager
+    async def probing(self) -> AsyncIterator[None]:
+        """Held by whoever asks the backend what it is: one asks, the others wait for it."""
+        async with (await self._lane()).probing:
             yield
 
     async def aclose(self) -> None:
@@ -132,6 +140,8 @@ class Backend:
         loop = asyncio.get_running_loop()
         known = self._lanes.get(loop)
         if known is None:
+            for ended in [other for other in self._lanes if other.is_closed()]:
+                del self._lanes[ended]
             # A loop that shuts down closes its open async generators: no session outlives its loop.
             keeper = self._open()
             known = self._lanes[loop] = (await anext(keeper), keeper)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .backend import Backend
-from .errors import BackendError, KeyRefused, Unreachable
+from .errors import BackendError, KeyRefused
 from .messages import Request
 
 Kind = Literal["llama.cpp", "vllm", "sglang", "openai", "other"]
@@ -48,14 +48,15 @@ class Capabilities:
 async def probe(backend: Backend, model: str | None) -> Capabilities:
     """Ask the backend what it is. Spends no tokens.
 
-    Raises `Unreachable` or `KeyRefused`; a backend that will not say otherwise counts as "other".
+    Raises `KeyRefused` and the retryable errors; a backend that will not say otherwise counts as
+    "other".
     """
     try:
         listing = await backend.get("/v1/models")
-    except (Unreachable, KeyRefused):
-        raise
-    except BackendError:
-        return Capabilities(kind="openai") if _is_openai(backend) else Capabilities()
+    except BackendError as error:
+        if error.retryable or isinstance(error, KeyRefused):
+            raise
+        return unprobed(backend)
     data = listing.get("data") if isinstance(listing, dict) else None
     entries = [e for e in data if isinstance(e, dict)] if isinstance(data, list) else []
     names = tuple(str(entry.get("id")) for entry in entries)
@@ -81,6 +82,13 @@ async def probe(backend: Backend, model: str | None) -> Capabilities:
     if _is_openai(backend):
         return Capabilities(kind="openai", models=names, max_tokens_field="max_completion_tokens")
     return Capabilities(models=names, context=context)
+
+
+def unprobed(backend: Backend) -> Capabilities:
+    """What is known of a backend without asking it."""
+    if _is_openai(backend):
+        return Capabilities(kind="openai", max_tokens_field="max_completion_tokens")
+    return Capabilities()
 
 
 async def count_prompt(

@@ -27,6 +27,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict
 
 from ..budgets import Ledger
+from ..errors import WrongUsage
 from ..portal import run_blocking
 from .messages import Request
 from .model import Model
@@ -132,11 +133,18 @@ def _call_id() -> str:
 def _request(
     messages: list[BaseMessage], stop: list[str] | None, settings: dict[str, Any]
 ) -> Request:
-    known = {name: value for name, value in settings.items() if name in _SETTINGS}
+    unknown = settings.keys() - _SETTINGS
+    if unknown:
+        raise WrongUsage(
+            f"{', '.join(sorted(unknown))}: not a setting of this model. Known: "
+            f"{', '.join(sorted(_SETTINGS))}; extra_body takes any other"
+        )
     wire: Any = convert_to_openai_messages(messages)
     for message in wire:
         message["content"] = message.get("content") or ""
-    return Request(messages=wire, stop=tuple(stop or ()), **known)
+        if not isinstance(message["content"], str):
+            raise WrongUsage("only text can be sent: a message holds images or other parts")
+    return Request(messages=wire, stop=tuple(stop or ()), **settings)
 
 
 def _message(reply: Reply) -> AIMessage:

@@ -91,6 +91,11 @@ class BrokenStream(BackendError):
 class MalformedReply(BackendError):
     """The backend answered with something that is not an OpenAI-style stream."""
 
+    def __init__(self, message: str, *, partial: Reply | None = None, unread: bool = False) -> None:
+        super().__init__(message, partial=partial)
+        self.unread = unread
+        """A whole reply may have been made, and what it cost cannot be seen."""
+
 
 class DeadlineReached(BackendError):
     """The call was cancelled because its time was up."""

@@ -72,7 +72,7 @@ class Request:
     continues: bool = False
     """The last message is the assistant's and is to be continued, not answered (prefill)."""
     timeout: float | None = None
-    """Seconds for this call, retries included; the ledger's deadline holds as well."""
+    """Seconds for this call, retries and waiting included; the ledger's deadline holds as well."""
 
     def __post_init__(self) -> None:
         if owned := sorted(_OWNED.intersection(self.extra_body)):
@@ -142,6 +142,7 @@ def prompt_bound(request: Request, allowance: Allowance) -> int:
     total = allowance.base
     for message in request.messages:
         total += allowance.message + _bytes(message.get("content") or "")
+        total += _bytes(message.get("tool_call_id") or "")
         for call in message.get("tool_calls", ()):
             total += allowance.message + _bytes(json.dumps(call, ensure_ascii=False))
     if request.tools:

@@ -3,73 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import time
-from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-from ..budgets import FREE, Bound, CallKnown, Hold, Ledger, Price, Usage
+from ..budgets import FREE, Bound, CallKnown, Hold, Ledger, Price
 from ..errors import WrongUsage
-from .backend import Backend, explain_status
-from .capabilities import Capabilities, count_prompt, probe
+from .attempt import Attempt, OnDelta, Prompt
+from .backend import Backend
+from .capabilities import Capabilities, count_prompt, probe, unprobed
 from .errors import (
     BackendError,
     BadRequest,
     BrokenStream,
     ContextOverflow,
     DeadlineReached,
-    MalformedReply,
     UnknownModel,
     Unreachable,
 )
 from .messages import Request, prompt_bound
 from .profile import Profile
-from .reply import Delta, Malformed, Reply, ReplyBuilder
+from .reply import Reply
 from .retry import RetryPolicy
-from .sse import EventParser, EventTooLarge
+from .typical import Typical
 
 CALL_TIMEOUT = 300.0
-"""Seconds for one call, retries included, where neither the request nor the ledger says less."""
-SHORTEST_TOKEN_RATE = 32
+"""Seconds that one attempt may take, from the moment it has one of the backend's places."""
+LONGEST_RATE = 32
 """No tokenizer packs more bytes of prose than this into a token on average."""
-
-OnDelta = Callable[[Delta], None]
-
-
-@dataclass(slots=True)
-class Typical:
-    """What replies of this model have looked like, smoothed. For estimates, never for bounds."""
-
-    output_tokens: float
-    bytes_per_token: float = 4.0
-    seconds: float = 0.0
-    replies: int = 0
-
-    def learn(self, reply: Reply, prompt_bytes: int) -> None:
-        """Take one finished reply into account."""
-        share = max(0.1, 1 / (self.replies + 1))
-        self.replies += 1
-        self.output_tokens += share * (reply.usage.output_tokens - self.output_tokens)
-        self.seconds += share * (reply.seconds - self.seconds)
-        if reply.usage.input_tokens:
-            rate = prompt_bytes / reply.usage.input_tokens
-            self.bytes_per_token += share * (rate - self.bytes_per_token)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One attempt under way: what it holds, what arrived, and whether it was sent."""
-
-    hold: Hold
-    builder: ReplyBuilder
-    started: float
-    sent: bool = False
-    first: float | None = None
-    answered: bool = True
-    """False where an HTTP error status came instead of a reply: no tokens were made."""
 
 
 class Model:
@@ -106,7 +66,14 @@ class Model:
     async def capabilities(self) -> Capabilities:
         """What the backend can do; asked once. Raises `Unreachable` or `KeyRefused`."""
         if self._capabilities is None:
-            self._capabilities = await probe(self.backend, self._name)
+            async with self.backend.probing():
+                if self._capabilities is None:  # Another call may have found out meanwhile.
+                    try:
+                        self._capabilities = await probe(self.backend, self._name)
+                    except BackendError as error:
+                        if not error.retryable or isinstance(error, Unreachable):
+                            raise
+                        return unprobed(self.backend)  # Busy, or still loading: ask again later.
         return self._capabilities
 
     async def name(self) -> str:
@@ -142,38 +109,42 @@ class Model:
             BudgetExhausted: the ledger cannot pay; nothing was sent.
             BackendError: the type says what failed; `partial` holds what had arrived.
         """
-        limit = deadline = time.monotonic() + (request.timeout or CALL_TIMEOUT)
-        if (left := ledger.seconds_left()) is not None:
-            deadline = min(limit, time.monotonic() + left)
-        capabilities = await self._within(deadline, self.capabilities())
-        bound, floor = await self._within(
-            deadline, self._bound(request, capabilities, ledger, landing)
-        )
+        deadline = self._deadline(request, ledger)
+        try:
+            async with asyncio.timeout_at(deadline):
+                capabilities = await self.capabilities()
+                prompt, bound = await self._bound(request, capabilities, ledger, landing)
+        except TimeoutError:
+            raise self._late() from None
         least = min(request.least_tokens, bound.output_tokens)
-        # A call id is unique below a root ledger: two runs that share one must not share calls.
-        scope = ledger.key.removeprefix(ledger.root_key).lstrip("/")
-        name = f"{scope}/{call_id}" if scope else call_id
         number = tries = 0
         while True:
             number += 1
             try:
-                hold = await self._within(
-                    limit, ledger.reserve(f"{name}#{number}", bound, least=least, landing=landing)
-                )
+                async with asyncio.timeout_at(deadline):
+                    hold = await ledger.reserve(
+                        f"{call_id}#{number}", bound, least=least, landing=landing
+                    )
             except CallKnown:
-                continue  # An earlier life of this run made that attempt.
+                continue  # That attempt was made before: by an earlier life of this run, perhaps.
+            except TimeoutError:
+                raise self._late() from None
             tries += 1
+            attempt = Attempt(self.backend, hold.bound, prompt, tries)
             try:
-                return await self._attempt(
-                    request, hold, capabilities, ledger, floor, deadline, tries, on_delta
+                reply = await self._send(
+                    request, capabilities, attempt, hold, ledger, deadline, on_delta
                 )
+                self.typical.learn(reply, prompt.bytes)
+                return reply
             except BadRequest as error:
-                if not self._adapt(error):
+                if not self._adapt(error, capabilities):
                     raise
                 capabilities = await self.capabilities()
             except BackendError as error:
                 pause = self.retry.pause(tries, error, self._rng)
-                if pause is None or time.monotonic() + pause >= deadline:
+                now = asyncio.get_running_loop().time()
+                if pause is None or (deadline is not None and now + pause >= deadline):
                     raise
                 if isinstance(error, BrokenStream):
                     # Other kept connections may have gone stale too.
@@ -184,40 +155,59 @@ class Model:
         """Close this event loop's connections to the backend."""
         await self.backend.aclose()
 
+    def _deadline(self, request: Request, ledger: Ledger) -> float | None:
+        """When this call must be over, on the event loop's clock; None: no deadline."""
+        limits = [request.timeout, ledger.seconds_left()]
+        given = [limit for limit in limits if limit is not None]
+        return asyncio.get_running_loop().time() + min(given) if given else None
+
+    def _late(self) -> DeadlineReached:
+        return DeadlineReached(f"the time was up before {self.backend.base_url} could be asked")
+
     async def _bound(
         self, request: Request, capabilities: Capabilities, ledger: Ledger, landing: bool
-    ) -> tuple[Bound, int]:
-        """The most this call can spend, and the fewest prompt tokens that can be true.
+    ) -> tuple[Prompt, Bound]:
+        """The prompt's size, and the most this call can spend.
 
         The backend's tokenizer is asked only where the bytes alone would not fit.
         """
-        wanted = request.max_tokens or self.profile.max_tokens
+        if request.continues and not capabilities.prefill:
+            raise BadRequest(
+                f"{self.backend.base_url} cannot continue an assistant's message: end the "
+                "conversation with the user's"
+            )
+        wanted = request.max_tokens
+        if wanted is None:
+            wanted = self.profile.max_tokens
         if wanted < 1:
             raise WrongUsage(f"max_tokens={wanted}: ask for at least one token")
-        prompt = prompt_bound(request, self.profile.allowance)
-        floor = (prompt - self.profile.allowance.base) // SHORTEST_TOKEN_RATE
+        size = prompt_bound(request, self.profile.allowance)
+        floor = (size - self.profile.allowance.base) // LONGEST_RATE
+        prompt = Prompt(size, floor, size)
         left, context = ledger.left(landing=landing).tokens, capabilities.context
-        tight = (left is not None and prompt + wanted > left) or (
-            context is not None and prompt + wanted > context
-        )
+        tight = any(room is not None and size + wanted > room for room in (left, context))
         exact = await self._count(request, capabilities) if tight else None
         if exact is not None:
-            prompt = floor = exact
-        if context is not None and (exact is not None or prompt < context):
-            if prompt >= context:
+            prompt = Prompt(exact, exact, size)
+        if context is not None and (exact is not None or size < context):
+            if prompt.bound >= context:
                 raise ContextOverflow(
-                    f"the prompt has {prompt} tokens and {self.backend.base_url} takes {context}: "
-                    "shorten the question or use a model with more context"
+                    f"the prompt has {prompt.bound} tokens and {self.backend.base_url} takes "
+                    f"{context}: shorten the question or use a model with more context"
                 )
-            wanted = min(wanted, context - prompt)
+            wanted = min(wanted, context - prompt.bound)
+        longest, seconds = self._longest(request), ledger.seconds_left()
         bound = Bound(
-            input_tokens=prompt,
+            input_tokens=prompt.bound,
             output_tokens=wanted,
             calls=1,
             price=self.price,
-            seconds=(request.timeout or CALL_TIMEOUT) if self.price.second else 0.0,
+            seconds=longest if seconds is None else min(longest, seconds),
         )
-        return bound, floor
+        return prompt, bound
+
+    def _longest(self, request: Request) -> float:
+        return CALL_TIMEOUT if request.timeout is None else request.timeout
 
     async def _count(self, request: Request, capabilities: Capabilities) -> int | None:
         """The prompt's exact tokens, or None where the backend cannot count them."""
@@ -225,25 +215,24 @@ class Model:
             return None
         try:
             return await count_prompt(self.backend, capabilities, await self.name(), request)
-        except (BackendError, KeyError, TypeError):
-            # Not as it said it could: from now on, the bytes are the bound.
-            self._capabilities = replace(capabilities, counts_prompts=False)
+        except (BackendError, KeyError, TypeError, ValueError) as error:
+            if not (isinstance(error, BackendError) and error.retryable):
+                # Not as it said it could: from now on, the bytes are the bound.
+                known = self._capabilities or capabilities
+                self._capabilities = replace(known, counts_prompts=False)
             return None
 
-    async def _attempt(
+    async def _send(
         self,
         request: Request,
-        hold: Hold,
         capabilities: Capabilities,
+        attempt: Attempt,
+        hold: Hold,
         ledger: Ledger,
-        floor: int,
-        deadline: float,
-        number: int,
+        deadline: float | None,
         on_delta: OnDelta | None,
     ) -> Reply:
-        """Send once. Whatever happens, the hold is settled at what was seen."""
-        attempt = _Attempt(hold, ReplyBuilder(hold.bound.output_tokens), time.monotonic())
-        usage = None
+        """One attempt. Whatever happens, the hold is settled at what was seen."""
         try:
             body = {
                 "model": await self.name(),
@@ -254,128 +243,21 @@ class Model:
             }
             if request.temperature is None and self.profile.temperature is not None:
                 body["temperature"] = self.profile.temperature
-            await self._within(
-                deadline,
-                self._receive(body, attempt, capabilities.keep_alive, number, on_delta),
-                attempt,
+            await attempt.run(
+                body,
+                keep_alive=capabilities.keep_alive,
+                longest=self._longest(request),
+                deadline=deadline,
+                on_delta=on_delta,
             )
-            usage = self._usage(attempt, floor)
         finally:
-            if usage is None:
-                usage = self._usage(attempt, floor)
-                usage = replace(usage, wasted_tokens=usage.total_tokens)
-            entry = ledger.settle(hold, usage)
-        reply = attempt.builder.reply(
-            usage=entry.usage,
-            seconds=time.monotonic() - attempt.started,
-            seconds_to_first=attempt.first,
-        )
-        self.typical.learn(reply, hold.bound.input_tokens)
-        return reply
+            entry = ledger.settle(hold, attempt.usage(self.price))
+        return attempt.reply(entry.usage)
 
-    async def _receive(
-        self,
-        body: dict[str, Any],
-        attempt: _Attempt,
-        keep_alive: bool,
-        number: int,
-        on_delta: OnDelta | None,
-    ) -> None:
-        builder, parser = attempt.builder, EventParser()
-        where = self.backend.base_url
-        async with self.backend.permit():
-            attempt.started = time.monotonic()
-            attempt.sent = True
-            opened = False
-            try:
-                async with (
-                    self.backend.stream(body, keep_alive=keep_alive) as pieces,
-                    aclosing(pieces),
-                ):
-                    opened = True
-                    async for piece in pieces:
-                        for data in parser.feed(piece):
-                            if data == b"[DONE]":
-                                builder.finished = True
-                                continue
-                            delta = builder.feed(self._chunk(data))
-                            if attempt.first is None and not builder.empty:
-                                attempt.first = time.monotonic() - attempt.started
-                            if delta is not None and on_delta is not None:
-                                on_delta(replace(delta, attempt=number))
-                        if builder.overrun:
-                            return  # Leaving closes the connection: the backend must stop.
-            except (Malformed, EventTooLarge) as error:
-                raise MalformedReply(
-                    f"{where} sent what is not a chat completion: {error}",
-                    partial=builder.reply(),
-                ) from error
-            except Unreachable:
-                attempt.sent = False
-                raise
-            except BrokenStream as error:
-                if not builder.finish_reason:  # Else only its accounts are missing.
-                    error.partial = builder.reply()
-                    raise
-            except MalformedReply:
-                raise
-            except BackendError:
-                attempt.answered = opened
-                raise
-        if not builder.finished:
-            raise BrokenStream(
-                f"{where} ended the reply before it was finished", partial=builder.reply()
-            )
-        if builder.empty and builder.finish_reason not in ("stop", "length", "content_filter"):
-            raise MalformedReply(f"{where} sent a stream with no reply in it: no choices")
-
-    def _chunk(self, data: bytes) -> object:
-        """One event's JSON. Raises `Malformed`, or the error that the event reports."""
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
-            raise Malformed(f"an event is not JSON: {data[:80]!r}") from None
-        if isinstance(chunk, dict) and (error := chunk.get("error")):
-            detail = error.get("message") if isinstance(error, dict) else error
-            code = error.get("code") if isinstance(error, dict) else None
-            status = code if isinstance(code, int) and code >= 400 else 500
-            raise explain_status(self.backend.base_url, status, " ".join(str(detail).split())[:300])
-        return chunk
-
-    def _usage(self, attempt: _Attempt, floor: int) -> Usage:
-        """What an attempt spent: nothing if it was never sent, no tokens if it was refused."""
-        if not attempt.sent:
-            return Usage()
-        if not attempt.answered:
-            return Usage(calls=1)
-        usage = attempt.builder.usage(attempt.hold.bound.input_tokens, floor)
-        cost = self.price.cost(
-            usage.input_tokens,
-            usage.output_tokens,
-            cached_tokens=usage.cached_tokens,
-            seconds=time.monotonic() - attempt.started,
-        )
-        return replace(usage, cost=cost)
-
-    async def _within(self, deadline: float, work: Any, attempt: _Attempt | None = None) -> Any:
-        """Await `work` until `deadline` (monotonic). Raises `DeadlineReached`."""
-        try:
-            async with asyncio.timeout_at(
-                asyncio.get_running_loop().time() + deadline - time.monotonic()
-            ):
-                return await work
-        except TimeoutError:
-            partial = None if attempt is None else attempt.builder.reply()
-            raise DeadlineReached(
-                f"{self.backend.base_url} had not finished when the time was up", partial=partial
-            ) from None
-
-    def _adapt(self, error: BadRequest) -> bool:
+    def _adapt(self, error: BadRequest, used: Capabilities) -> bool:
         """Learn from a 400 that wants the newer name of the output limit. True: worth a retry."""
-        known = self._capabilities
-        if known is None or known.max_tokens_field != "max_tokens":
+        if used.max_tokens_field != "max_tokens" or "max_completion_tokens" not in str(error):
             return False
-        if "max_completion_tokens" not in str(error):
-            return False
+        known = self._capabilities or used
         self._capabilities = replace(known, max_tokens_field="max_completion_tokens")
         return True

@@ -91,7 +91,9 @@ class ReplyBuilder:
         self._model = ""
         self._pieces = 0
         self._bytes = 0
+        self._most = 0
         self._counted: int | None = None
+        self._prompt: int | None = None
         self._usage: Mapping[str, Any] | None = None
 
     def feed(self, chunk: object) -> Delta | None:
@@ -102,8 +104,8 @@ class ReplyBuilder:
         if isinstance(usage, dict):
             self._usage = usage
         timings = chunk.get("timings")
-        if isinstance(timings, dict) and isinstance(timings.get("predicted_n"), int):
-            self._counted = timings["predicted_n"]
+        if isinstance(timings, dict):
+            self._read_timings(timings)
         if isinstance(model := chunk.get("model"), str):
             self._model = model
         choices = chunk.get("choices")
@@ -119,10 +121,12 @@ class ReplyBuilder:
         reasoning = _string(delta, "reasoning") or _string(delta, "reasoning_content")
         refusal = _string(delta, "refusal")
         arguments = sum(self._tool_call(call) for call in _list(delta, "tool_calls"))
-        self._read_logprobs(choice.get("logprobs"))
+        listed = self._read_logprobs(choice.get("logprobs"))
         if text or reasoning or refusal or arguments:
+            size = arguments + len((text + reasoning + refusal).encode("utf-8", "replace"))
             self._pieces += 1
-            self._bytes += arguments + len((text + reasoning + refusal).encode("utf-8", "replace"))
+            self._bytes += size
+            self._most += listed or size
         self._text.append(text)
         self._reasoning.append(reasoning)
         self._refusal.append(refusal)
@@ -150,26 +154,41 @@ class ReplyBuilder:
         call["arguments"] += arguments
         return len(arguments.encode("utf-8", "replace")) + len(_string(function, "name"))
 
-    def _read_logprobs(self, logprobs: object) -> None:
-        if not isinstance(logprobs, dict):
-            return
-        for item in _list(logprobs, "content"):
+    def _read_timings(self, timings: Mapping[str, Any]) -> None:
+        """llama.cpp's running count: of the prompt, what was cached and what was not."""
+        made = _number(timings, "predicted_n")
+        cached, fresh = _number(timings, "cache_n"), _number(timings, "prompt_n")
+        if made is not None:
+            self._counted = max(self._counted or 0, made)
+        if cached is not None and fresh is not None:
+            self._prompt = cached + fresh
+
+    def _read_logprobs(self, logprobs: object) -> int:
+        """Keep a chunk's logprobs; how many tokens they list."""
+        items = _list(logprobs, "content")
+        for item in items:
             top = tuple(_logprob(other) for other in _list(item, "top_logprobs"))
             self._logprobs.append(TokenLogprob(*_logprob(item), top))
+        return len(items)
 
     def _seen(self) -> int:
-        """Output tokens that have certainly been generated: a piece of text is one or more."""
-        return max(self._pieces, len(self._logprobs), self._counted or 0)
+        """Output tokens that have certainly been generated.
+
+        The backend's running count where it sends one; else a piece of text is a token or more.
+        """
+        if self._counted is not None:
+            return self._counted
+        return max(self._pieces, len(self._logprobs))
 
     def output_tokens(self) -> int:
         """Output tokens to charge: the backend's own count, or without one what can be proved.
 
-        Never below what was seen. Without any count, bytes bound the tokens from above.
+        Never below what was seen. Without any count, bytes bound the tokens from above, except
+        in pieces whose logprobs list their tokens.
         """
         reported = _number(self._usage, "completion_tokens")
         if reported is None:
-            exact = self._counted is not None or self._logprobs
-            return self._seen() if exact else max(self._seen(), self._bytes)
+            return self._seen() if self._counted is not None else max(self._seen(), self._most)
         return max(reported, self._seen())
 
     def usage(self, prompt_bound: int, prompt_floor: int) -> Usage:
@@ -179,6 +198,8 @@ class ReplyBuilder:
         which cannot be true.
         """
         prompt = _number(self._usage, "prompt_tokens")
+        if prompt is None:
+            prompt = self._prompt
         if prompt is None or prompt < prompt_floor:
             prompt = prompt_bound
         return Usage(

@@ -32,7 +32,8 @@ def resolve_model(
     """The model to use. `"demo"` is the embedded one.
 
     Each setting comes from the arguments, else from `MULL_MODEL`, `OPENAI_BASE_URL` and
-    `OPENAI_API_KEY`, else from `mull.toml`. A key without an address means OpenAI's own.
+    `OPENAI_API_KEY`, else from `mull.toml`. A key without an address means OpenAI's own. The key
+    of the environment never goes to an address that the file names.
 
     Raises `NoBackend` when nothing says where to go, `WrongUsage` for a file that cannot be read.
     """
@@ -40,8 +41,13 @@ def resolve_model(
     name = name or environ.get("MULL_MODEL") or settings.get("model")
     if name == "demo" and base_url is None:
         return Model("demo", _backend(demo_url(), ""), profile=DEMO_PROFILE)
-    address = base_url or environ.get("OPENAI_BASE_URL") or settings.get("base_url")
-    key = api_key or environ.get("OPENAI_API_KEY") or settings.get("api_key") or ""
+    # A file in some folder must not be able to send the user's key to an address of its choice.
+    address, key = base_url or environ.get("OPENAI_BASE_URL"), api_key
+    if address is None and "base_url" in settings:
+        address, key = settings["base_url"], key or settings.get("api_key")
+    elif key is None:
+        key = environ.get("OPENAI_API_KEY")
+    key = key or ""
     if address is None and key and name:
         address = OPENAI
     if address is None:
@@ -64,6 +70,9 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     try:
         settings = tomllib.loads(file.read_text("utf-8"))
+        for name in ("model", "base_url", "api_key"):
+            if not isinstance(settings.get(name, ""), str):
+                raise TypeError(f"{name} is not text: put it in quotes")
         if "price" in settings:
             settings["price"] = Price(**settings["price"])
     except (OSError, ValueError, TypeError, ArithmeticError) as error:

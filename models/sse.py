@@ -40,11 +40,6 @@ class EventParser:
         self._check(len(self._rest) + self._size)
         return events
 
-    @property
-    def unfinished(self) -> bool:
-        """Whether the stream stands in the middle of an event."""
-        return bool(self._rest.strip() or self._data)
-
     @staticmethod
     def _check(size: int) -> None:
         if size > LARGEST_EVENT:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ValidationError
+from pydantic.errors import PydanticUserError
 
 from ..errors import WrongUsage
 from .tool import Scope, Tool, ToolError, ToolOutput
@@ -42,9 +43,12 @@ def as_tool(thing: Tool | BaseTool | Callable[..., Any]) -> Tool:
             coroutine=thing if slow else None,
             parse_docstring="Args:" in (thing.__doc__ or ""),
         )
-    except (ValueError, TypeError) as error:
-        raise WrongUsage(f"{thing!r} cannot be a tool: {error}") from error
-    return LangChainTool(made)
+        tool = LangChainTool(made)
+        _ = tool.parameters
+    except (ValueError, TypeError, AttributeError, NameError, PydanticUserError) as error:
+        why = str(error).splitlines()[0]
+        raise WrongUsage(f"{thing!r} cannot be a tool: {why}") from error
+    return tool
 
 
 @dataclass(frozen=True)
@@ -106,15 +110,12 @@ async def in_thread(work: Callable[[], T]) -> T:
     Cancelling stops waiting for it; Python cannot stop the thread itself.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
+    # Not every exception can be set on a future (`StopIteration` cannot): it goes as a result.
+    future: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
 
     def finish(result: T | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
+        if not future.done():
+            future.set_result((result, error))
 
     def run() -> None:
         result, error = None, None
@@ -126,4 +127,7 @@ async def in_thread(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(finish, result, error)
 
     threading.Thread(target=run, name="mull-tool", daemon=True).start()
-    return await future
+    result, error = await future
+    if error is not None:
+        raise error
+    return cast(T, result)

@@ -65,6 +65,10 @@ class Toolbox:
         """The tools' names."""
         return list(self._tools)
 
+    def has_side_effects(self, name: str) -> bool:
+        """Whether two equal calls of this tool are two calls, and not one made twice."""
+        return name in self._tools and self._tools[name].side_effects
+
     async def call(
         self,
         name: str,
@@ -78,7 +82,8 @@ class Toolbox:
         """Make one call as the model wrote it. A failure is an outcome, told in one line.
 
         `memory` holds the branch's earlier calls: one that worked is answered from it when it is
-        made again, unless the tool has side effects.
+        made again, unless the tool has side effects, or is not pure and another that is not pure
+        has run since.
 
         Raises `BudgetExhausted` when no tool call is left.
         """
@@ -88,7 +93,7 @@ class Toolbox:
             return Outcome(f"error: there is no tool {name!r}. Tools: {known}", failed=True)
         try:
             given = json.loads(arguments or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return Outcome(f"error: the arguments are not valid JSON: {error}", failed=True)
         if not isinstance(given, dict):
             return Outcome("error: the arguments must be a JSON object", failed=True)
@@ -99,6 +104,9 @@ class Toolbox:
         if key in memory:
             return replace(memory[key], remembered=True, seconds=0.0)
         outcome = await self._run(tool, given, ledger, call_id, scope)
+        if not tool.pure:
+            for old in [k for k in memory if not self._tools[json.loads(k)[0]].pure]:
+                del memory[old]
         if not (tool.side_effects or outcome.failed):
             memory[key] = outcome
         return outcome
@@ -111,7 +119,9 @@ class Toolbox:
         while hold is None:
             number += 1
             try:
-                hold = await ledger.reserve(f"{call_id}#{number}", Bound(tool_calls=1))
+                hold = await ledger.reserve(
+                    f"{call_id}#{number}", Bound(tool_calls=1, seconds=tool.timeout)
+                )
             except CallKnown:
                 continue  # An earlier life of this run made that attempt.
         started = time.monotonic()
@@ -136,14 +146,19 @@ class Toolbox:
             return ToolOutput(f"{tool.name} took longer than {limit:.3g} s", failed=True)
         except ToolError as error:
             return ToolOutput(_one_line(str(error)), failed=True)
-        except Exception as error:  # noqa: BLE001 - a tool is foreign code: the model is told
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return ToolOutput(f"{tool.name} was cancelled from within", failed=True)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: the model is told
             return ToolOutput(_one_line(f"{type(error).__name__}: {error}"), failed=True)
 
     def _capped(self, text: str) -> str:
         """The beginning and the end of a long output, and how much was left out."""
         raw = text.encode("utf-8", "replace")
         if len(raw) <= self._most_bytes:
-            return text
+            return raw.decode()  # Half a surrogate pair is no text: it could not be sent.
         half = self._most_bytes // 2
         head = raw[:half].decode("utf-8", "ignore")
         tail = raw[-half:].decode("utf-8", "ignore")

@@ -17,7 +17,11 @@ from ..state import Context, State
 
 async def act(state: State, runtime: Runtime[Context]) -> State:
     """Make the calls that the last message asks for; the results become messages, in its order."""
-    run = run_of(state, runtime)
+    async with run_of(state, runtime) as run:
+        return await _act(run, state, runtime.stream_writer)
+
+
+async def _act(run: Run, state: State, emit: Emit) -> State:
     calls = state["messages"][-1].get("tool_calls", [])
     turn = state.get("turn", 0)
     once: dict[tuple[str, str], asyncio.Task[Outcome]] = {}
@@ -25,11 +29,11 @@ async def act(state: State, runtime: Runtime[Context]) -> State:
     async with asyncio.TaskGroup() as group:
         for index, call in enumerate(calls):
             key = call["function"]["name"], call["function"]["arguments"]
-            if key not in once:
-                work = _call(run, call, f"act.{turn}.{index}", runtime.stream_writer)
+            if key not in once or run.toolbox.has_side_effects(key[0]):
+                work = _call(run, call, f"act.{turn}.{index}", emit)
                 once[key] = group.create_task(work)
             tasks.append(once[key])
-    run.tell_state(runtime.stream_writer)
+    run.tell_state(emit)
     messages: list[Message] = []
     for call, task in zip(calls, tasks, strict=True):
         outcome = task.result()

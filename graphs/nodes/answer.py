@@ -5,22 +5,26 @@ from __future__ import annotations
 from langgraph.runtime import Runtime
 
 from ...budgets import BudgetExhausted
-from ...models import DeadlineReached, Message, Reply, Request, system, user
-from ..run import Run, run_of
+from ...models import DeadlineReached, MalformedReply, Message, Reply, Request, system, user
+from ..run import Emit, Run, run_of
 from ..state import Context, State, Stopped
 
 
 async def answer(state: State, runtime: Runtime[Context]) -> State:
     """Ask once and take the reply. Raises `BackendError`."""
-    run = run_of(state, runtime)
+    async with run_of(state, runtime) as run:
+        return await _answer(run, state, runtime.stream_writer)
+
+
+async def _answer(run: Run, state: State, emit: Emit) -> State:
     stopped: Stopped = "answered"
     request = Request(messages=opening(run, state, "direct.system", SYSTEM))
     try:
         # The only call of this depth is also its landing.
-        reply = await run.ask(request, "answer", runtime.stream_writer, landing=True)
-        run.best = reply.text
-        stopped = verdict(reply)
+        reply = await run.ask(request, "answer", emit, landing=True)
         run.note("answer", reply.finish_reason, reply)
+        run.offer(said(run, reply), whole=True)
+        stopped = verdict(reply)
     except BudgetExhausted as error:
         stopped = why_stopped(error)
         run.note("answer", str(error))
@@ -28,7 +32,7 @@ async def answer(state: State, runtime: Runtime[Context]) -> State:
         if run.ledger.seconds_left() is None:
             raise
         stopped = "deadline"
-        run.best = error.partial.text if error.partial else ""
+        run.offer(error.partial.text if error.partial else "", whole=False)
         run.note("answer", str(error))
     return {
         "run": run.key,
@@ -44,6 +48,14 @@ def opening(run: Run, state: State, prompt: str, default: str) -> list[Message]:
     text = run.prompt(prompt, default)
     head = [system(text)] if text else []
     return [*head, *state.get("history", ()), user(state["question"])]
+
+
+def said(run: Run, reply: Reply) -> str:
+    """What a final reply says. Raises `MalformedReply` where it says nothing at all."""
+    text = reply.text if reply.text.strip() else reply.refusal
+    if not text and verdict(reply) == "answered":
+        raise MalformedReply(f"{run.model.backend.base_url}: the model's reply has no text in it")
+    return text
 
 
 def why_stopped(error: BudgetExhausted) -> Stopped:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from langgraph.runtime import Runtime
 
 from ...budgets import Amount, Budget, BudgetExhausted, Price
-from ...models import BackendError, Message, Profile, Request, user
+from ...models import BackendError, DeadlineReached, Message, Profile, Request, user
 from ...models.messages import prompt_bound
-from ..answers import comparable
-from ..run import Run, run_of
+from ..run import Emit, Run, run_of
 from ..state import Context, State, Stopped
-from .answer import verdict, why_stopped
+from .answer import said, verdict, why_stopped
 
 OUTPUT = 256
 """Output tokens wanted for the final answer."""
@@ -21,38 +22,43 @@ async def land(state: State, runtime: Runtime[Context]) -> State:
 
     A candidate that already states its answer is taken as it is: it costs nothing.
     """
-    run = run_of(state, runtime)
+    async with run_of(state, runtime) as run:
+        return await _land(run, state, runtime.stream_writer)
+
+
+async def _land(run: Run, state: State, emit: Emit) -> State:
     stopped: Stopped = state.get("stopped", "budget")
-    if comparable(run.best) is None:
+    if not run.states_answer():
         try:
             reply = await run.ask(
                 Request(messages=await _messages(run, state), max_tokens=OUTPUT),
                 "land",
-                runtime.stream_writer,
+                emit,
                 landing=True,
             )
-            if reply.text.strip():
-                run.best = reply.text
-            if verdict(reply) == "refused":
-                stopped = "refused"
             run.note("land", reply.finish_reason, reply)
-            if verdict(reply) == "budget":
-                stopped = "budget"
+            run.offer(said(run, reply), whole=reply.finish_reason == "stop")
+            if verdict(reply) != "answered":
+                stopped = verdict(reply)
         except BudgetExhausted as error:
-            stopped = why_stopped(error) if stopped == "answered" else stopped
             run.note("land", str(error))
+            if stopped == "answered":
+                stopped = why_stopped(error)
         except BackendError as error:
-            if error.partial and len(error.partial.text) > len(run.best):
-                run.best = error.partial.text
             run.note("land", str(error))
-            if not run.best and run.ledger.seconds_left() != 0:
+            if isinstance(error, DeadlineReached) and run.ledger.seconds_left() == 0:
+                stopped = "deadline"
+                run.offer(error.partial.text if error.partial else "", whole=False)
+            elif stopped == "answered" or not run.best:
                 raise
     return {"text": run.best, "stopped": stopped, "trace": await run.conclude()}
 
 
-def slice_for(question: str, profile: Profile, budget: Budget, price: Price) -> Amount:
+def slice_for(
+    question: str, history: Sequence[Message], profile: Profile, budget: Budget, price: Price
+) -> Amount:
     """What to hold back for the final answer: a third of the budget at most."""
-    request = Request(messages=[user(f"{question}\n\n{NOTES}\n\n{FINISH}")])
+    request = Request(messages=[*history, user(f"{question}\n\n{NOTES}\n\n{FINISH}")])
     prompt = prompt_bound(request, profile.allowance)
     cost = price.cost(prompt, OUTPUT)
     return Amount(
@@ -63,18 +69,18 @@ def slice_for(question: str, profile: Profile, budget: Budget, price: Price) -> 
 
 
 async def _messages(run: Run, state: State) -> list[Message]:
-    """The question, and as many notes of the way as the tokens left and the context allow."""
+    """The conversation, and as many notes of the way as the tokens left and the context allow."""
+    history = list(state.get("history", ()))
     finish = run.prompt("land.user", FINISH)
     if not finish:
-        return [user(state["question"])]
-    notes = [_note(message) for message in state.get("messages", ())]
+        return [*history, user(state["question"])]
+    notes = [note for message in state.get("messages", ()) if (note := _note(message))]
     context = (await run.model.capabilities()).context
     rooms = [room for room in (run.ledger.left().tokens, context) if room is not None]
     allowance = run.model.profile.allowance
     while True:
-        heard = "\n".join(note for note in notes if note)
-        text = "\n\n".join([state["question"], *([NOTES, heard] if heard else []), finish])
-        messages = [user(text)]
+        heard = [NOTES, "\n".join(notes)] if notes else []
+        messages = [*history, user("\n\n".join([state["question"], *heard, finish]))]
         need = prompt_bound(Request(messages=messages), allowance) + OUTPUT
         if not notes or all(need <= room for room in rooms):
             return messages

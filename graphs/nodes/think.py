@@ -10,6 +10,7 @@ from langgraph.types import Command
 from ...budgets import Budget, BudgetExhausted
 from ...models import (
     BackendFailed,
+    BadRequest,
     BrokenStream,
     ContextOverflow,
     DeadlineReached,
@@ -20,9 +21,9 @@ from ...models import (
     user,
 )
 from ..loop_guard import stuck
-from ..run import Run, run_of
+from ..run import Emit, Run, run_of
 from ..state import Context, State, Stopped
-from .answer import opening, verdict, why_stopped
+from .answer import opening, said, verdict, why_stopped
 
 KEPT = 4000
 """Characters of reasoning that are kept of a step that was cut off before it said anything."""
@@ -38,7 +39,11 @@ async def think(state: State, runtime: Runtime[Context]) -> Next:
 
     Raises `BackendError`.
     """
-    run = run_of(state, runtime)
+    async with run_of(state, runtime) as run:
+        return await _think(run, state, runtime.stream_writer)
+
+
+async def _think(run: Run, state: State, emit: Emit) -> Next:
     turn = state.get("turn", 0) + 1
     update: State = {"run": run.key, "turn": turn}
     if turn == 1:
@@ -56,7 +61,7 @@ async def think(state: State, runtime: Runtime[Context]) -> Next:
         *opening(run, state, "think.system", SYSTEM),
         *state.get("messages", ()),
     ]
-    if run.tell_budget and (line := budget_line(left)):
+    if run.tell_budget and (line := budget_line(left, run.prompt("think.budget", BUDGET))):
         messages.append(user(line))
     request = Request(
         messages=messages,
@@ -65,30 +70,36 @@ async def think(state: State, runtime: Runtime[Context]) -> Next:
         timeout=seconds,
     )
     try:
-        reply = await run.ask(request, f"think.{turn}", runtime.stream_writer, landing=last)
+        reply = await run.ask(request, f"think.{turn}", emit, landing=last)
     except BudgetExhausted as error:
         return _land(run, update, str(error), why_stopped(error))
     except DeadlineReached as error:
         if seconds is None:
             raise
-        if error.partial and error.partial.text:
-            run.best = error.partial.text
+        run.offer(error.partial.text if error.partial else "", whole=False)
         return _land(run, update, "time is nearly up", "deadline")
-    except (BackendFailed, BrokenStream, ContextOverflow, MalformedReply) as error:
+    except (BackendFailed, BrokenStream, MalformedReply) as error:
         # This step cannot be had. A plain request for the answer may still succeed.
         return _land(run, update, str(error), "answered")
-    if reply.text.strip():
-        run.best = reply.text
+    except (BadRequest, ContextOverflow) as error:
+        if turn == 1:
+            raise
+        # What the run itself has added cannot be sent. The question still can.
+        return _land(run, update, str(error), "answered")
+    run.offer(reply.text, whole=reply.finish_reason != "length")
     update["messages"] = [as_message(reply)]
     if reply.tool_calls:
         run.note("think", f"{len(reply.tool_calls)} tool calls", reply, turn=turn)
-        update["actions"] = [tuple(f"{call.name}{call.arguments}" for call in reply.tool_calls)]
+        update["actions"] = ["\n".join(f"{c.name} {c.arguments}" for c in reply.tool_calls)]
         return Command(update=update, goto="act")
     stopped = verdict(reply)
     run.note("think", reply.finish_reason, reply, turn=turn)
     if stopped == "budget":
-        return _land(run, update, "the step was cut short", "budget")
-    update |= {"text": reply.text, "stopped": stopped, "trace": await run.conclude()}
+        return _land(run, update, "the step was cut short", stopped)
+    if stopped == "answered" and not reply.text.strip():
+        return _land(run, update, "the step said nothing", stopped)
+    text = said(run, reply)
+    update |= {"text": text, "stopped": stopped, "trace": await run.conclude()}
     return Command(update=update, goto="__end__")
 
 
@@ -108,8 +119,8 @@ def as_message(reply: Reply) -> Message:
     return message
 
 
-def budget_line(left: Budget) -> str:
-    """What remains, in words that do not ask for it to be used up."""
+def budget_line(left: Budget, words: str) -> str:
+    """What remains, put into `words`; empty without limits."""
     parts = [
         f"{value:.0f} {unit}"
         for value, unit in (
@@ -119,7 +130,7 @@ def budget_line(left: Budget) -> str:
         )
         if value is not None
     ]
-    return BUDGET.format(left=", ".join(parts)) if parts else ""
+    return words.format(left=", ".join(parts)) if parts else ""
 
 
 def _land(run: Run, update: State, reason: str, stopped: Stopped) -> Next:

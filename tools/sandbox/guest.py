@@ -1,8 +1,8 @@
 """Runs inside the sandlock boundary: executes cells, keeps their state, answers on its own pipe.
 
 Only the standard library, and nothing of mull: the guest cannot read mull's files. The host passes
-this file's text to `python -c`, with the reply pipe's path, the largest file in bytes and the
-longest text in characters as arguments.
+this file's text to `python -c`, with the reply pipe's path and the longest text in characters as
+arguments.
 """
 
 import ast
@@ -10,7 +10,6 @@ import contextlib
 import json
 import linecache
 import os
-import resource
 import signal
 import sys
 import traceback
@@ -114,11 +113,9 @@ class Worker:
 
 
 def main() -> None:
-    path, largest_file, text_characters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    path, text_characters = sys.argv[1], int(sys.argv[2])
     # Descriptors the host's other code left inheritable would be a way around the boundary.
     os.closerange(3, 1 << 16)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.path.append(os.getcwd())
     sys.argv = [""]
     worker = Worker(os.open(path, os.O_WRONLY), text_characters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import stat
 from collections.abc import Callable
@@ -12,12 +13,17 @@ from typing import Any
 
 from .protocol import Execution
 from .wire import REPLY_BYTES, BadReply, Capped, parse
-from .workdir import DISK_BYTES, Workdir
+from .workdir import DISK_BYTES, FILE_BYTES, Workdir
 
 THREADS = 128
 """The most threads a guest may run."""
 MEMORY_BYTES = 1024**3
 """The most memory a guest may map or hold."""
+_KERNEL_LIMITS = {
+    resource.RLIMIT_FSIZE: FILE_BYTES,
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_NOFILE: 256,
+}
 _CHUNK = 64 * 1024
 _DRAIN = 4 * 1024 * 1024
 
@@ -49,6 +55,14 @@ class Guest:
             os.set_blocking(fd, False)
         for fd in self._readers:
             self._loop.add_reader(fd, self._read, fd)
+
+    def limit(self) -> None:
+        """Set the kernel's limits, before the first cell. From here, because the guest may not make
+        the call: it reaches any process of the same user. Raises `OSError`."""
+        for kind, most in _KERNEL_LIMITS.items():
+            _, hard = resource.prlimit(self._pid, kind)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(self._pid, kind, (most, most))
 
     async def send(self, line: bytes) -> None:
         """Write one request line. Raises `GuestGone`."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...errors import MullError
 from . import wire
+from .calls import denied_calls
 from .process import MEMORY_BYTES, THREADS, Guest, GuestGone
 from .protocol import Capabilities, Execution, ExecutionError, SandboxUnavailable
 from .workdir import DISK_BYTES, ENTRIES, FILE_BYTES, Workdir
@@ -23,19 +24,12 @@ GRACE_SECONDS = 0.5
 """How long an interrupted cell may take to stop before the worker is killed."""
 _TICK_SECONDS = 0.1
 
-# `prctl` and the calls that change credentials would clear the parent-death signal, on which the
-# guest's dying with a killed host rests. memfd is memory that no limit counts. The rest lets a
-# guest be reached from outside: sandlock does not gate listening for MPTCP.
-_DENIED_CALLS = [
-    *("prctl", "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid"),
-    *("setfsuid", "setfsgid", "setgroups", "capset"),
-    *("memfd_create", "memfd_secret", "listen", "accept", "accept4"),
-]
-
 # With no rule sandlock leaves TCP to Landlock, which does not see MPTCP and TCP Fast Open (both
 # reach a loopback listener, 0.9.0). Any rule makes it judge every connect and send itself; this one
 # allows only an address that the kernel never connects to.
 _NO_NETWORK = ["tcp://255.255.255.255:1"]
+
+_NOBODY = 65534
 
 CAPABILITIES = Capabilities(
     state=True,
@@ -43,15 +37,20 @@ CAPABILITIES = Capabilities(
     packages=True,
     files=True,
     keeps_state_on_timeout=True,
-    lacks="No network, no child processes, no files outside the working directory.",
+    lacks=(
+        "No network, no child processes, no files outside the working directory; chmod, chown, "
+        "utime and shutil.copy fail there too (shutil.copyfile works)."
+    ),
     limits=(
         f"Memory {MEMORY_BYTES >> 20} MiB, {THREADS} threads, no child processes, files "
         f"{DISK_BYTES >> 20} MiB in all, {FILE_BYTES >> 20} MiB each, {ENTRIES} entries; stdout "
         f"and stderr {wire.OUTPUT_BYTES >> 10} KiB each; frozen between calls. Threads and disk "
         f"are checked every {_TICK_SECONDS} s and may be exceeded for that long. Not limited: CPU "
         "within a call's time (all cores), disk bandwidth, files mapped after being closed and "
-        "deleted. The guest reads the interpreter, its packages and /usr. It shares the host's "
-        "kernel and user: for hostile multi-tenant use take a virtual machine."
+        "deleted. The guest reads the interpreter, its packages and /usr; it can lock the files "
+        "there and, where the host's user owns them, set their flags (chattr). It sees that files "
+        "and processes outside exist: names, sizes, times, priorities. It shares the host's kernel "
+        "and user: for hostile multi-tenant use take a virtual machine."
     ),
 )
 
@@ -123,11 +122,12 @@ class SandlockSandbox:
     async def _start(self) -> Guest:
         self._guest = guest = _spawn(self._workdir)
         try:
+            guest.limit()
             async with asyncio.timeout(START_SECONDS):
                 await guest.reply("ready")
-        except (TimeoutError, GuestGone, wire.BadReply) as error:
+        except (OSError, GuestGone, wire.BadReply) as error:
             guest.drain()
-            said = guest.stderr.text().strip()[-300:] or "no message"
+            said = guest.stderr.text().strip()[-300:] or str(error) or "no message"
             how = self._drop()
             raise SandboxUnavailable(
                 f"The sandlock worker did not start: it {how} ({said}). Run `mull doctor`."
@@ -269,11 +269,11 @@ def _spawn(workdir: Workdir) -> Guest:
             env=_environment(home),
             max_memory=MEMORY_BYTES,
             max_processes=1,
-            max_open_files=256,
             net_allow=_NO_NETWORK,
-            extra_deny_syscalls=_DENIED_CALLS,
+            extra_deny_syscalls=denied_calls(),
+            **_identity(),
         )
-        arguments = [str(pipe), str(FILE_BYTES), str(wire.TEXT_CHARACTERS)]
+        arguments = [str(pipe), str(wire.TEXT_CHARACTERS)]
         process: Any = sandbox.popen(
             [sys.executable, "-I", "-B", "-X", "utf8", "-c", worker, *arguments],
             stdin=StdioMode.PIPED,
@@ -284,9 +284,15 @@ def _spawn(workdir: Workdir) -> Guest:
         os.close(replies)
         raise SandboxUnavailable(
             f"sandlock refused to start ({error}). It needs Linux 6.7 or later, and a container "
-            "whose seccomp profile allows pidfd_getfd. Run `mull doctor`."
+            "whose seccomp profile allows pidfd_getfd; run by root, user namespaces too. Run "
+            "`mull doctor`."
         ) from error
     return Guest(process, replies)
+
+
+def _identity() -> dict[str, int]:
+    """For a host run by root: nobody in a user namespace, where root's powers end."""
+    return {"uid": _NOBODY, "gid": _NOBODY} if os.geteuid() == 0 else {}
 
 
 def _environment(home: str) -> dict[str, str]:

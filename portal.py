@@ -46,10 +46,20 @@ def _started() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None:
             _loop = asyncio.new_event_loop()
-            thread = threading.Thread(target=_loop.run_forever, name="mull", daemon=True)
+            thread = threading.Thread(target=_serve, args=(_loop,), name="mull", daemon=True)
             thread.start()
             atexit.register(_stop, _loop, thread)
         return _loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped. A task that raises `SystemExit` does not end it."""
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except SystemExit:
+            continue  # The task that raised it has it as its result.
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

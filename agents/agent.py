@@ -66,6 +66,8 @@ class Agent:
         self.budget = _budget(budget)
         self.depth = _known_depth(depth)
         resolved = resolve_tools(tools)
+        if isinstance(model, Model) and (base_url or api_key or price):
+            raise WrongUsage("a Model has its own address, key and price: give them to the Model")
         self.model = (
             model
             if isinstance(model, Model)
@@ -121,7 +123,8 @@ class Agent:
     ) -> AsyncGenerator[Event, None]:
         """The run's events as they happen; the last is `Answered`. Raises as `arun`.
 
-        Leaving the loop early cancels the run and closes its connections.
+        Leaving it early cancels the run and closes its connections: at once inside
+        `contextlib.aclosing`, else when the generator is collected.
         """
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         work = asyncio.create_task(
@@ -260,7 +263,7 @@ def _ended(ledger: Ledger, stopped: Stopped) -> BudgetExhausted | None:
 
 
 def _asked(question: str) -> str:
-    if not question.strip():
+    if not isinstance(question, str) or not question.strip():
         raise WrongUsage("the question is empty: ask something")
     try:
         question.encode()
@@ -272,6 +275,8 @@ def _asked(question: str) -> str:
 def _budget(budget: Budget | str | None) -> Budget:
     if budget is None:
         return Budget()
+    if not isinstance(budget, Budget | str):
+        raise WrongUsage(f"budget {budget!r}: give a Budget, or text such as 'tokens=8000'")
     return Budget.parse(budget) if isinstance(budget, str) else budget
 
 

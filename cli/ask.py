@@ -22,6 +22,8 @@ from .live import LiveView, budget_text, stderr_console
 def run(arguments: argparse.Namespace) -> int:
     """Ask, show the progress, print the answer."""
     question = sys.stdin.read() if arguments.question == "-" else arguments.question
+    if not question.strip():
+        raise WrongUsage("the question is empty: ask something")
     budget = Budget.parse(arguments.budget) if arguments.budget is not None else Budget()
     tools = [name.strip() for name in arguments.tools.split(",") if name.strip()]
     agent = Agent(

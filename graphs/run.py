@@ -16,7 +16,7 @@ from ..errors import WrongUsage
 from ..models import Delta, Model, Reply, Request, resolve_model
 from ..tools.registry import resolve_tools
 from ..tools.tool import Scope
-from ..tools.toolbox import Outcome, Toolbox
+from ..tools.toolbox import Toolbox, ToolResult
 from .answers import comparable
 from .events import BudgetState, Text, Thinking
 from .state import Context, State
@@ -42,7 +42,7 @@ class Run:
     """Whether the model is told what remains."""
     watched: bool = True
     """Whether anybody looks at the events; without, none are made."""
-    memory: dict[str, Outcome] = field(default_factory=dict)
+    memory: dict[str, ToolResult] = field(default_factory=dict)
     """Tool calls already made, by name and arguments."""
     scope: Scope = field(default_factory=Scope)
     best: str = ""

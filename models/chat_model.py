@@ -152,7 +152,9 @@ def _message(reply: Reply) -> AIMessage:
     for call in reply.tool_calls:
         try:
             arguments = json.loads(call.arguments or "{}")
-        except ValueError as error:
+            if not isinstance(arguments, dict):
+                raise TypeError("the arguments are not an object")
+        except (ValueError, TypeError, RecursionError) as error:
             invalid.append(
                 {"name": call.name, "args": call.arguments, "id": call.id, "error": str(error)}
             )

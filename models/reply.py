@@ -137,7 +137,7 @@ class ReplyBuilder:
             self.overrun = True
             self.finished = True
             self.finish_reason = "length"
-        return Delta(text, reasoning) if text or reasoning else None
+        return Delta(_mended(text), _mended(reasoning)) if text or reasoning else None
 
     def _tool_call(self, fragment: object) -> int:
         """Add a fragment of a tool call; its bytes."""
@@ -217,13 +217,13 @@ class ReplyBuilder:
 
     def reply(self, **known: Any) -> Reply:
         """The reply as far as it has arrived. A leading `<think>` block counts as reasoning."""
-        text, reasoning = "".join(self._text), "".join(self._reasoning)
+        text, reasoning = _mended("".join(self._text)), _mended("".join(self._reasoning))
         opened = text.lstrip()
         if not reasoning and opened.startswith("<think>"):
             thought, _, rest = opened.removeprefix("<think>").partition("</think>")
             text, reasoning = rest.lstrip(), thought.strip()
         calls = tuple(
-            ToolCall(call["id"] or f"call_{index}", call["name"], call["arguments"])
+            ToolCall(call["id"] or f"call_{index}", call["name"], _mended(call["arguments"]))
             for index, call in sorted(self._calls.items())
         )
         return Reply(
@@ -231,11 +231,18 @@ class ReplyBuilder:
             reasoning=reasoning,
             tool_calls=calls,
             finish_reason=self.finish_reason,
-            refusal="".join(self._refusal),
+            refusal=_mended("".join(self._refusal)),
             logprobs=tuple(self._logprobs),
             model=self._model,
             **known,
         )
+
+
+def _mended(text: str) -> str:
+    """`text` with surrogates in pairs joined, and lone ones, which cannot be sent, replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _string(holder: Mapping[str, Any], name: str) -> str:

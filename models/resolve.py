@@ -37,8 +37,9 @@ def resolve_model(
 
     Raises `NoBackend` when nothing says where to go, `WrongUsage` for a file that cannot be read.
     """
-    settings = _read(file)
-    name = name or environ.get("MULL_MODEL") or settings.get("model")
+    name = name or environ.get("MULL_MODEL")
+    settings = {} if name == "demo" and base_url is None else _read(file)
+    name = name or settings.get("model")
     if name == "demo" and base_url is None:
         return Model("demo", _backend(demo_url(), ""), profile=DEMO_PROFILE)
     # A file in some folder must not be able to send the user's key to an address of its choice.

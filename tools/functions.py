@@ -24,14 +24,27 @@ TIMEOUT = 30.0
 """Seconds that one call of a function may take."""
 
 
-def as_tool(thing: Tool | BaseTool | Callable[..., Any]) -> Tool:
-    """A tool from a tool, a LangChain `BaseTool`, or a typed function with a docstring.
+def as_tool(
+    thing: Tool | BaseTool | Callable[..., Any],
+    *,
+    pure: bool = False,
+    side_effects: bool = False,
+    timeout: float = TIMEOUT,
+) -> Tool:
+    """A tool from a LangChain `BaseTool` or a typed function with a docstring; a tool as it is.
 
     A function's name, signature and docstring become the tool's name, parameters and description;
-    it may be sync (it then runs in a thread of its own) or async. Raises `WrongUsage`.
+    it may be sync (it then runs in a thread of its own) or async.
+
+    Args:
+        pure: Equal arguments give equal results: repeats within a run come from memory.
+        side_effects: A call changes something outside the run: it is never taken for a repeat.
+        timeout: Seconds that one call may take.
+
+    Raises `WrongUsage`.
     """
     if isinstance(thing, BaseTool):
-        return LangChainTool(thing)
+        return LangChainTool(thing, timeout, pure, side_effects)
     if hasattr(thing, "call") and hasattr(thing, "parameters"):
         return cast(Tool, thing)
     if not callable(thing):
@@ -43,7 +56,7 @@ def as_tool(thing: Tool | BaseTool | Callable[..., Any]) -> Tool:
             coroutine=thing if slow else None,
             parse_docstring="Args:" in (thing.__doc__ or ""),
         )
-        tool = LangChainTool(made)
+        tool = LangChainTool(made, timeout, pure, side_effects)
         _ = tool.parameters
     except (ValueError, TypeError, AttributeError, NameError, PydanticUserError) as error:
         why = str(error).splitlines()[0]

@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from ...budgets import BudgetExhausted
 from ...models import Message
 from ...models.messages import ToolCallMessage
-from ...tools.toolbox import Outcome
+from ...tools.toolbox import ToolResult
 from ..events import ToolFinished, ToolStarted
 from ..run import Emit, Run, run_of
 from ..state import Context, State
@@ -24,8 +24,8 @@ async def act(state: State, runtime: Runtime[Context]) -> State:
 async def _act(run: Run, state: State, emit: Emit) -> State:
     calls = state["messages"][-1].get("tool_calls", [])
     turn = state.get("turn", 0)
-    once: dict[tuple[str, str], asyncio.Task[Outcome]] = {}
-    tasks: list[asyncio.Task[Outcome]] = []
+    once: dict[tuple[str, str], asyncio.Task[ToolResult]] = {}
+    tasks: list[asyncio.Task[ToolResult]] = []
     async with asyncio.TaskGroup() as group:
         for index, call in enumerate(calls):
             key = call["function"]["name"], call["function"]["arguments"]
@@ -47,7 +47,7 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
     return {"messages": messages}
 
 
-async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> Outcome:
+async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     emit(ToolStarted(id=call["id"], tool=name, arguments=arguments))
     try:
@@ -60,7 +60,7 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> Ou
             memory=run.memory,
         )
     except BudgetExhausted:
-        outcome = Outcome(EXHAUSTED, failed=True)
+        outcome = ToolResult(EXHAUSTED, failed=True)
     emit(
         ToolFinished(
             id=call["id"],

@@ -13,6 +13,7 @@ from functools import cache
 from itertools import count
 from math import ceil, floor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -743,8 +744,9 @@ class InSQLite(LedgerMachine):
 
 
 @pytest.fixture(autouse=True)
-def look_again_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_the_test_moves_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_module, "LOOK_AGAIN", TICK)
+    monkeypatch.setattr(ledger_module, "time", SimpleNamespace(time=lambda: 0.0))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,6 +156,20 @@ async def test_opening_sweeps_a_dead_owners_calls_at_their_bound_as_wasted(world
     )
 
 
+@pytest.mark.parametrize(("gone", "counted"), [(3.0, 3.0), (600.0, 7.5)])
+async def test_a_swept_call_counts_as_having_run_since_it_began_at_most_as_long_as_it_may(
+    world: World, monkeypatch: pytest.MonkeyPatch, gone: float, counted: float
+) -> None:
+    wall = SimpleNamespace(time=lambda: 1000.0)
+    monkeypatch.setattr(ledger_module, "time", wall)
+    ledger = world.open("a", Budget(seconds=60))
+    world.now = 2.0
+    await ledger.reserve("call", Bound(calls=1, seconds=7.5))
+    world.dead.add("a")
+    wall.time = lambda: 1000.0 + gone
+    assert world.open("b").elapsed() == 2.0 + counted
+
+
 async def test_a_sweep_leaves_the_calls_of_the_living_open(world: World) -> None:
     ledger = world.open("a", Budget(tokens=100))
     await ledger.reserve("call", CALL)
@@ -188,9 +203,10 @@ async def test_what_is_read_back_is_what_was_written(world: World) -> None:
     price = Price(input=Decimal("0.15"), cached=Decimal("0.075"), second=Decimal("0.001"))
     bound = Bound(input_tokens=1, output_tokens=2, calls=1, price=price, seconds=0.5)
     await child.reserve("call", bound)
-    assert ledger.journal() == [
-        Entry(root="run", call_id="b/call", account="run/b", owner="a", bound=bound)
-    ]
+    (entry,) = ledger.journal()
+    assert entry == Entry(
+        root="run", call_id="b/call", account="run/b", owner="a", bound=bound, since=entry.since
+    )
     with world.store.transaction() as books:
         account = books.account("run/b")
     assert account is not None

@@ -111,7 +111,6 @@ async def test_arguments_that_are_no_json_are_an_invalid_tool_call(
     assert reply.invalid_tool_calls[0]["args"] == '{"a": 1,'
 
 
-@pytest.mark.xfail(reason="models/chat_model.py takes any JSON for arguments", strict=True)
 async def test_arguments_that_are_no_object_are_an_invalid_tool_call(
     server: FaultServer, scripted: BudgetedChatModel
 ) -> None:

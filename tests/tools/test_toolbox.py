@@ -14,7 +14,7 @@ from mull.budgets import Budget, BudgetExhausted, Ledger
 from mull.tools import Scope, ToolError
 from mull.tools.functions import LangChainTool, as_tool
 from mull.tools.python import PythonTool
-from mull.tools.toolbox import Outcome, Toolbox
+from mull.tools.toolbox import Toolbox, ToolResult
 
 
 @dataclass
@@ -45,10 +45,10 @@ class Branch:
     toolbox: Toolbox
     ledger: Ledger = field(default_factory=Ledger)
     scope: Scope = field(default_factory=Scope)
-    memory: dict[str, Outcome] = field(default_factory=dict)
+    memory: dict[str, ToolResult] = field(default_factory=dict)
     made: int = 0
 
-    async def call(self, name: str, arguments: Any = "{}") -> Outcome:
+    async def call(self, name: str, arguments: Any = "{}") -> ToolResult:
         """Make one call."""
         self.made += 1
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)

@@ -37,7 +37,7 @@ _UNCOUNTED = "memfd_create memfd_secret listen accept accept4 seccomp"
 guest's own could compete with the boundary's."""
 
 _X86_ONLY = "chmod chown lchown utime utimes futimesat mknod modify_ldt"
-"""The older names of the above, which newer architectures never had: sandlock refuses them there."""
+"""Older names of the above. Newer architectures never had them, and sandlock refuses them there."""
 
 
 def denied_calls() -> list[str]:

@@ -7,6 +7,7 @@ import os
 import secrets
 import site
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,12 +275,15 @@ def _spawn(workdir: Workdir) -> Guest:
             **_identity(),
         )
         arguments = [str(pipe), str(wire.TEXT_CHARACTERS)]
-        process: Any = sandbox.popen(
-            [sys.executable, "-I", "-B", "-X", "utf8", "-c", worker, *arguments],
-            stdin=StdioMode.PIPED,
-            stdout=StdioMode.PIPED,
-            stderr=StdioMode.PIPED,
-        )
+        with warnings.catch_warnings():
+            # sandlock 0.9.0 says that `gid` has no effect; it is set together with `uid`.
+            warnings.filterwarnings("ignore", "Policy field 'gid'")
+            process: Any = sandbox.popen(
+                [sys.executable, "-I", "-B", "-X", "utf8", "-c", worker, *arguments],
+                stdin=StdioMode.PIPED,
+                stdout=StdioMode.PIPED,
+                stderr=StdioMode.PIPED,
+            )
     except Exception as error:
         os.close(replies)
         raise SandboxUnavailable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal, Protocol
 
 from ..errors import MullError
@@ -175,18 +176,18 @@ def _within(usage: Usage, bound: Bound) -> tuple[Usage, int]:
     a stream) or lies; neither may break the budget of the run, nor of its tenant.
     """
     most = bound.input_tokens + bound.output_tokens
-    input_tokens = min(usage.input_tokens, most)
-    output_tokens = min(usage.output_tokens, most - input_tokens)
-    excess = usage.total_tokens - input_tokens - output_tokens
+    input_tokens = min(max(0, usage.input_tokens), most)
+    output_tokens = min(max(0, usage.output_tokens), most - input_tokens)
+    excess = max(0, usage.total_tokens - input_tokens - output_tokens)
     return replace(
         usage,
-        calls=min(usage.calls, bound.calls),
-        tool_calls=min(usage.tool_calls, bound.tool_calls),
+        calls=min(max(0, usage.calls), bound.calls),
+        tool_calls=min(max(0, usage.tool_calls), bound.tool_calls),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
         cached_tokens=min(usage.cached_tokens, input_tokens),
         wasted_tokens=min(usage.wasted_tokens, input_tokens + output_tokens),
         seconds=0.0,
-        cost=min(usage.cost, bound.amount().cost),
+        cost=min(max(Decimal(0), usage.cost), bound.amount().cost),
     ), excess

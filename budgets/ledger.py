@@ -177,7 +177,8 @@ class Ledger:
         """Hold `bound` for a call, before it is sent.
 
         Waits while other calls may give back what it needs; is clipped to fewer output tokens (at
-        least `least`) when no more can come free. Reservations are served in order.
+        least `least`) when no more can come free. Reservations are served in order, those with
+        `landing` first.
 
         Args:
             call_id: Names the call in this ledger's journal; a child's own ids may be the same.
@@ -190,7 +191,8 @@ class Ledger:
         with self._queue.lock:
             self._check_time()
             outcome: Hold | MullError | Wait
-            ahead = self._queued_before()
+            # The final answer stands in no line: its slice was kept for it.
+            ahead = None if landing else self._queued_before()
             if ahead is not None and not self._known(call_id):
                 outcome = Wait(ahead)
             else:
@@ -369,7 +371,7 @@ class Ledger:
             if waiter.loop.is_closed():  # nobody is left to take it
                 self._queue.waiters.remove(waiter)
                 continue
-            if ahead := blocked & ledger._lineage():
+            if not waiter.landing and (ahead := blocked & ledger._lineage()):
                 waiter.blocked_on = min(ahead)
                 continue
             outcome: Hold | MullError | Wait

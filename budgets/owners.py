@@ -7,6 +7,9 @@ from functools import lru_cache
 
 import psutil
 
+CLOCK_STEP = 2.0
+"""Seconds by which a process's start may seem to move when the clock is set."""
+
 
 def this_process() -> str:
     """A name for this process that no later process with the same number will have."""
@@ -15,17 +18,15 @@ def this_process() -> str:
 
 def process_alive(owner: str) -> bool:
     """Whether the process that `this_process` named is still running on this machine."""
+    number, _, created = owner.partition("@")
     try:
-        process = psutil.Process(int(owner.partition("@")[0]))
-        return _name(process) == owner and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(int(number))
+        same = abs(process.create_time() - float(created)) < CLOCK_STEP
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
 @lru_cache(maxsize=1)
 def _named(pid: int) -> str:
-    return _name(psutil.Process(pid))
-
-
-def _name(process: psutil.Process) -> str:
-    return f"{process.pid}@{process.create_time()}"
+    return f"{pid}@{psutil.Process(pid).create_time()}"

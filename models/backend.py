@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
-import ssl
 import time
-import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import cache
 from typing import Any, cast
 
 import aiohttp
 import httpx2
 import openai
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncStream
 
 from .errors import (
     BackendError,
@@ -29,22 +25,7 @@ from .errors import (
     UnknownModel,
     Unreachable,
 )
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds to get a connection."""
-KEPT_FOR = 15.0
-"""Seconds that an idle connection is kept for the next request."""
-
-
-class _Lane:
-    """What one event loop uses of a backend: the clients, and the permits for its calls."""
-
-    def __init__(self, client: AsyncOpenAI, fresh: AsyncOpenAI, concurrency: int) -> None:
-        self.client = client
-        self.fresh = fresh
-        """Uses each connection once."""
-        self.permits = asyncio.Semaphore(concurrency)
-        self.probing = asyncio.Lock()
+from .lanes import Lanes
 
 
 class Backend:
@@ -60,21 +41,19 @@ class Backend:
         self.base_url = base_url.rstrip("/")
         self.root_url = self.base_url.removesuffix("/v1")
         self.concurrency = concurrency
-        self._api_key = api_key
-        self._lanes: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, tuple[_Lane, AsyncGenerator[_Lane, None]]
-        ] = weakref.WeakKeyDictionary()
+        self.api_key = api_key
+        self.lanes = Lanes(self.base_url, api_key, concurrency)
 
     async def get(self, url: str) -> Any:
         """JSON of a GET below the server's root. Raises `BackendError`."""
-        lane = await self._lane()
+        lane = await self.lanes.here()
         with self._typed_errors():
             response = await lane.client.get(self.root_url + url, cast_to=httpx2.Response)
         return self._json(response, url)
 
     async def post(self, url: str, body: Mapping[str, Any]) -> Any:
         """JSON of a POST below the server's root. Raises `BackendError`."""
-        lane = await self._lane()
+        lane = await self.lanes.here()
         with self._typed_errors():
             response = await lane.client.post(
                 self.root_url + url, cast_to=httpx2.Response, body=body
@@ -91,7 +70,7 @@ class Backend:
         Leaving the block before the end, by an exception or a cancellation too, closes the
         connection, so that the server stops generating. Raises `BackendError`.
         """
-        lane = await self._lane()
+        lane = await self.lanes.here()
         client = lane.client if keep_alive else lane.fresh
         with self._typed_errors():
             # With this cast the SDK hands back the response itself, unread.
@@ -121,57 +100,18 @@ class Backend:
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[None]:
         """One of the backend's places for a request; given back however the block ends."""
-        async with (await self._lane()).permits:
+        async with (await self.lanes.here()).permits:
             yield
 
     @asynccontextmanager
     async def probing(self) -> AsyncIterator[None]:
         """Held by whoever asks the backend what it is: one asks, the others wait for it."""
-        async with (await self._lane()).probing:
+        async with (await self.lanes.here()).probing:
             yield
 
     async def aclose(self) -> None:
         """Close this event loop's connections. They also close when the loop ends."""
-        known = self._lanes.pop(asyncio.get_running_loop(), None)
-        if known is not None:
-            await known[1].aclose()
-
-    async def _lane(self) -> _Lane:
-        loop = asyncio.get_running_loop()
-        known = self._lanes.get(loop)
-        if known is None:
-            for ended in [other for other in self._lanes if other.is_closed()]:
-                del self._lanes[ended]
-            # A loop that shuts down closes its open async generators: no session outlives its loop.
-            keeper = self._open()
-            known = self._lanes[loop] = (await anext(keeper), keeper)
-        return known[0]
-
-    async def _open(self) -> AsyncGenerator[_Lane, None]:
-        client = self._client(KEPT_FOR)
-        fresh = self._client(0.0)
-        try:
-            yield _Lane(client, fresh, self.concurrency)
-        finally:
-            self._lanes.pop(asyncio.get_running_loop(), None)
-            await client.close()
-            await fresh.close()
-
-    def _client(self, kept_for: float) -> AsyncOpenAI:
-        return AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=self._api_key or "none",
-            max_retries=0,
-            http_client=openai.DefaultAioHttpClient(
-                verify=_tls(),
-                timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT),
-                limits=httpx2.Limits(
-                    max_connections=self.concurrency + 4,
-                    max_keepalive_connections=self.concurrency,
-                    keepalive_expiry=kept_for,
-                ),
-            ),
-        )
+        await self.lanes.aclose()
 
     async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         try:
@@ -224,12 +164,6 @@ class Backend:
                 )
             return BrokenStream(f"{self.base_url} closed the connection before it answered")
         return BackendFailed(f"{self.base_url}: {error}")
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Certificates take 40 ms to read."""
-    return httpx2.create_ssl_context()
 
 
 def explain_status(

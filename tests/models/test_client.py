@@ -571,7 +571,7 @@ def test_a_backend_forgets_the_event_loops_that_have_ended() -> None:
 
     for _ in range(3):
         asyncio.run(use())
-    assert len(backend._lanes) == 0
+    assert backend.lanes.open() == []
 
 
 # Bytes that no server of ours sends

@@ -33,14 +33,14 @@ async def test_arguments_win_over_the_environment(file: Path) -> None:
     )
     assert await model.name() == "arg-model"
     assert model.backend.base_url == "http://arg/v1"
-    assert model.backend._api_key == "arg-key"
+    assert model.backend.api_key == "arg-key"
 
 
 async def test_the_environment_wins_over_the_file(file: Path) -> None:
     model = resolve_model(environ=ENVIRON, file=file)
     assert await model.name() == "env-model"
     assert model.backend.base_url == "http://env/v1"
-    assert model.backend._api_key == "env-key"
+    assert model.backend.api_key == "env-key"
 
 
 async def test_the_file_speaks_where_nothing_else_does(file: Path) -> None:
@@ -57,12 +57,12 @@ async def test_the_name_is_found_on_its_own(file: Path) -> None:
 
 def test_the_files_key_goes_to_no_other_address(file: Path) -> None:
     model = resolve_model(environ={"OPENAI_BASE_URL": "http://env/v1"}, file=file)
-    assert (model.backend.base_url, model.backend._api_key) == ("http://env/v1", "")
+    assert (model.backend.base_url, model.backend.api_key) == ("http://env/v1", "")
 
 
 def test_the_environments_key_never_goes_to_the_files_address(file: Path) -> None:
     model = resolve_model(environ={"OPENAI_API_KEY": "env-key"}, file=file)
-    assert model.backend._api_key == "file-key"
+    assert model.backend.api_key == "file-key"
 
 
 def test_a_price_given_wins_over_the_files(file: Path) -> None:

@@ -49,7 +49,7 @@ class Leftovers:
         for ledger in self.ledgers:
             check_books(ledger)
         for model in self.models:
-            for lane, _ in model.backend._lanes.values():
+            for lane in model.backend.lanes.open():
                 assert lane.permits._value == model.backend.concurrency, "a permit was kept"
         await until(lambda: self.server.active == 0)
         for model in self.models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ import psutil
 import pytest
 
 from mull.tools.sandbox import Sandbox, SandboxUnavailable, open_sandbox
-from mull.tools.sandbox.selftest import breaches
 from mull.tools.sandbox.wire import OUTPUT_BYTES, TEXT_CHARACTERS
 
 
@@ -63,76 +61,6 @@ async def test_a_syntax_error_is_the_cells_own(sandbox: Sandbox) -> None:
     assert done.error is not None
     assert done.error.name == "SyntaxError"
     await works(sandbox)
-
-
-async def test_nothing_in_the_self_test_succeeds(sandbox: Sandbox) -> None:
-    assert await breaches(sandbox) == []
-
-
-ATTACKS = {
-    "os_system": "import os\nassert os.system('true') == 0",
-    "write_home": "import os\nopen(os.path.expanduser('~root') + '/x', 'w')",
-    "read_passwd": "open('/etc/passwd').read()",
-    "read_mull": f"open({str(Path(__file__))!r}).read()",
-    "read_proc": "open('/proc/self/environ').read()",
-    "ctypes_read": (
-        "import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.open(b'/etc/passwd', 0) >= 0"
-    ),
-    "ctypes_write": (
-        "import ctypes\nlibc = ctypes.CDLL(None)\nassert libc.open(b'/tmp/x', 0o102, 0o600) >= 0"
-    ),
-    "fork_64": (
-        "import os\nfor i in range(64):\n    if os.fork() == 0:\n        import time\n"
-        "        time.sleep(60)\n        os._exit(0)"
-    ),
-    "background_process": "import subprocess\nsubprocess.Popen(['sleep', '60'])",
-    "kill_init": "import os\nos.kill(1, 0)",
-    "listen": "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 0))\ns.listen()",
-    "unshare": "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000) == 0",
-    "memfd": "import os\nos.memfd_create('m')",
-    "mount": "import ctypes\nassert ctypes.CDLL(None).mount(b'a', b'/tmp', b'tmpfs', 0, 0) == 0",
-    **{
-        name: f"import ctypes\nassert ctypes.CDLL(None).syscall({number}, 0, 0, 0, 0, 0) >= 0"
-        for name, number in {"io_uring": 425, "bpf": 321, "userfaultfd": 323, "ptrace": 101}.items()
-    },
-}
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-async def test_an_attack_is_denied_and_the_session_lives(sandbox: Sandbox, attack: str) -> None:
-    await sandbox.run_code("kept = 1", 5)
-    done = await sandbox.run_code(ATTACKS[attack], 5)
-    assert done.error is not None
-    assert not done.session_lost
-    assert (await sandbox.run_code("kept", 5)).results[0].text == "1"
-
-
-async def test_a_process_outside_cannot_be_killed(sandbox: Sandbox) -> None:
-    victim = _python("input()")
-    try:
-        done = await sandbox.run_code(f"import os\nos.kill({victim.pid}, 9)", 5)
-        assert done.error is not None
-        assert victim.poll() is None
-    finally:
-        victim.communicate()
-
-
-async def test_a_loopback_listener_is_never_reached(sandbox: Sandbox) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        listener.setblocking(False)
-        port = listener.getsockname()[1]
-        for protocol in (0, 6, 262):
-            code = f"import socket\nsocket.socket(2, 1, {protocol}).connect(('127.0.0.1', {port}))"
-            assert (await sandbox.run_code(code, 5)).error is not None
-        fast_open = (
-            f"import socket\nsocket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', {port}))"
-        )
-        assert (await sandbox.run_code(fast_open, 5)).error is not None
-        await asyncio.sleep(0.05)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
 
 
 async def test_two_gigabytes_are_not_had(sandbox: Sandbox) -> None:
@@ -231,36 +159,32 @@ async def test_a_closed_sandbox_leaves_no_descriptor_and_no_worker(sandbox: Sand
 
 HOST = """
 import asyncio, psutil, sys
-from mull.tools.sandbox import monty, open_sandbox
+from mull.tools.sandbox import choose, monty
 
-monty.LONGEST_SECONDS = 2.0
+monty.LONGEST_SECONDS = 1.0
 
 async def main():
-    async with open_sandbox(sys.argv[1]) as sandbox:
+    sandboxes = [choose._make(sys.argv[1]) for _ in ("idle", "busy")]
+    for sandbox in sandboxes:
         await sandbox.run_code("1", 5)
-        print(*(child.pid for child in psutil.Process().children()), flush=True)
-        if sys.argv[2] == "busy":
-            print("busy", flush=True)
-            await sandbox.run_code("while True:\\n    pass", 60)
-        print("idle", flush=True)
-        await asyncio.sleep(60)
+    busy = asyncio.create_task(sandbox.run_code("while True:\\n    pass", 60))
+    await asyncio.sleep(0.1)
+    print(*(child.pid for child in psutil.Process().children()), flush=True)
+    await asyncio.sleep(60)
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("state", ["idle", "busy"])
-async def test_a_killed_host_leaves_no_guest(sandbox: Sandbox, state: str) -> None:
-    host = _python(HOST, sandbox.isolation, state)
+async def test_a_killed_host_leaves_no_guest_idle_or_busy(sandbox: Sandbox) -> None:
+    host = _python(HOST, sandbox.isolation)
     assert host.stdout is not None
-    guests = host.stdout.readline().split()
-    assert host.stdout.readline() == f"{state}\n"
-    await asyncio.sleep(0.2)
+    guests = (await asyncio.to_thread(host.stdout.readline)).split()
     host.kill()
     host.communicate()
-    assert guests
-    # A busy monty worker ends by its own time limit, 2 s here; everything else ends at once.
-    deadline = time.monotonic() + (3 if (sandbox.isolation, state) == ("monty", "busy") else 1)
+    assert len(guests) >= 2
+    # A busy monty worker ends by its own time limit, 1 s here; everything else ends at once.
+    deadline = time.monotonic() + (2 if sandbox.isolation == "monty" else 1)
     while running := [pid for pid in guests if _runs(pid)]:
         assert time.monotonic() < deadline, running
         await asyncio.sleep(0.05)

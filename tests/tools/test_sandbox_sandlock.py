@@ -53,10 +53,19 @@ async def test_sys_exit_ends_the_cell_only(sandbox: Sandbox) -> None:
     assert "SystemExit" in await fails(sandbox, "raise SystemExit(2)", lost=False)
 
 
+async def test_a_guest_that_left_its_process_group_is_killed(sandbox: Sandbox) -> None:
+    code = (
+        "import contextlib, os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "with contextlib.suppress(OSError):\n    os.setsid()\n"
+        "with contextlib.suppress(OSError):\n    os.setpgid(0, 0)\nwhile True:\n    pass"
+    )
+    assert "TimeoutError" in await fails(sandbox, code, 0.1)
+
+
 async def test_ignoring_the_interrupt_costs_the_session(sandbox: Sandbox) -> None:
     code = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    pass"
     start = time.monotonic()
-    assert "TimeoutError" in await fails(sandbox, code, 0.2)
+    assert "TimeoutError" in await fails(sandbox, code, 0.1)
     assert time.monotonic() - start < 2
 
 
@@ -157,7 +166,10 @@ async def test_one_file_has_a_largest_size(sandbox: Sandbox) -> None:
 
 
 async def test_an_inode_bomb_is_stopped(sandbox: Sandbox) -> None:
-    code = "import os\nfor i in range(100000):\n    os.mkdir(str(i))"
+    code = (
+        "import os, time\nfor i in range(4200):\n    os.mkdir(str(i))\n"
+        "while True:\n    time.sleep(1)"
+    )
     assert "files" in await fails(sandbox, code, 15)
     assert await sandbox.list_files() == ()
 

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,11 @@ class Guest:
     def limit(self) -> None:
         """Set the kernel's limits, before the first cell. From here, because the guest may not make
         the call: it reaches any process of the same user. Raises `OSError`."""
-        for kind, most in _KERNEL_LIMITS.items():
-            _, hard = resource.prlimit(self._pid, kind)
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.prlimit(self._pid, kind, (most, most))
+        if sys.platform == "linux":  # as everywhere here; mypy wants it said
+            for kind, most in _KERNEL_LIMITS.items():
+                _, hard = resource.prlimit(self._pid, kind)
+                most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+                resource.prlimit(self._pid, kind, (most, most))
 
     async def send(self, line: bytes) -> None:
         """Write one request line. Raises `GuestGone`."""

@@ -67,7 +67,7 @@ PROBES: Mapping[str, str] = {
     "set an attribute outside": "import os\nos.setxattr({canary!r}, 'user.mull', b'1')",
     "remove an attribute outside": "import os\nos.removexattr({canary!r}, 'user.mull')",
     "set an attribute outside by a newer call": _call(
-        463, "-100, {path}, 0, b'user.mull', (ctypes.c_ulong * 2)(), 16"
+        463, "-100, {path}, 0, b'user.mull', (ctypes.c_ulong * 2)(), ctypes.c_ulong(16)"
     ),
     "remove an attribute outside by a newer call": _call(466, "-100, {path}, 0, b'user.mull2'", 61),
     "set a file's flags by a newer call": _call(469, "-100, {path}, bytes(24), 24, 0"),

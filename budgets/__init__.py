@@ -3,10 +3,11 @@
 from .account import Amount, Bound
 from .books import CallKnown, Entry, Store
 from .budget import Budget
-from .ledger import BudgetExhausted, Hold, Ledger
+from .ledger import Ledger
 from .memory import MemoryStore
 from .sqlite import SQLiteStore
 from .usage import FREE, Price, Usage
+from .waiting import BudgetExhausted, Hold
 
 __all__ = [
     "FREE",

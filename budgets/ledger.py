@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from functools import partial
 
 from ..errors import MullError, WrongUsage
 from .account import (
@@ -17,7 +16,6 @@ from .account import (
     Account,
     Amount,
     Bound,
-    Dimension,
     Grant,
     Refuse,
     Wait,
@@ -28,70 +26,12 @@ from .budget import Budget
 from .memory import MemoryStore
 from .owners import process_alive, this_process
 from .usage import Usage
+from .waiting import BudgetExhausted, Hold, Line, Outcome, Waiter, line_of
 
 LOOK_AGAIN = 0.02
 """Seconds between two looks at a store that other processes write to."""
 SWEEP_AGAIN = 1.0
 """Seconds of waiting after which dead owners' reservations are looked for."""
-
-
-class BudgetExhausted(MullError):
-    """A reservation was refused: the budget cannot pay this call, whoever gives back what."""
-
-    def __init__(self, account: str, limits: Budget, refusal: Refuse | None = None) -> None:
-        if refusal is None:
-            self.dimension: Dimension = "seconds"
-            lack = "the time is up"
-        else:
-            self.dimension = refusal.dimension
-            unit = "USD" if self.dimension == "cost" else self.dimension.replace("_", " ")
-            lack = f"it needs {refusal.need} {unit} or more, and {max(refusal.free, 0)} are left"
-        super().__init__(
-            f"the budget ({limits}) cannot pay another call: {lack}. Raise its {self.dimension}"
-        )
-        self.account = account
-        """Key of the account that lacks it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A granted reservation. Settle it in `finally`, whatever happened to the call."""
-
-    call_id: str
-    bound: Bound
-    """What was granted: its `output_tokens` may be less than asked, and goes to the backend."""
-
-
-@dataclass(slots=True)
-class _Waiter:
-    call_id: str
-    bound: Bound
-    least: int
-    landing: bool
-    ledger: Ledger
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[None]
-    blocked_on: str
-    outcome: Hold | MullError | None = None
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class _Queue:
-    """The waiting reservations of one tree of ledgers, oldest first."""
-
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    waiters: list[_Waiter] = field(default_factory=list)
-
-
-_QUEUES: WeakKeyDictionary[Store, WeakValueDictionary[str, _Queue]] = WeakKeyDictionary()
-_QUEUES_LOCK = threading.Lock()
-
-
-def _queue_of(store: Store, root: str) -> _Queue:
-    """One line per tree, whoever opened it: a settle must wake the waiters of every `Ledger`."""
-    with _QUEUES_LOCK:
-        queues = _QUEUES.setdefault(store, WeakValueDictionary())
-        return queues.setdefault(root, _Queue())
 
 
 class Ledger:
@@ -127,11 +67,13 @@ class Ledger:
         self.key: str = name if parent is None else f"{parent.key}/{name}"
         self.parent = parent
         self.root_key: str = self.key if parent is None else parent.root_key
+        above = frozenset() if parent is None else parent._lineage
+        self._lineage: frozenset[str] = above | {self.key}
         self._store: Store = store or MemoryStore()
         self._owner = owner
         self._alive = alive
         self._clock = clock
-        self._queue: _Queue = _queue_of(self._store, self.root_key)
+        self._queue: Line = line_of(self._store, self.root_key)
         with self._store.transaction() as books:
             known = books.account(self.key)
             if known is None:
@@ -154,7 +96,7 @@ class Ledger:
         self._started = clock() - account.spent.seconds
         if known is not None:  # swept holds and new limits may decide what others wait for
             with self._queue.lock:
-                self._wake()
+                self._queue.wake()
 
     def child(
         self, name: str, budget: Budget | None = None, *, landing: Amount = NOTHING
@@ -189,27 +131,20 @@ class Ledger:
         """
         call_id = f"{self.key.removeprefix(self.root_key)}/{call_id}".lstrip("/")
         with self._queue.lock:
-            self._check_time()
-            outcome: Hold | MullError | Wait
+            look = partial(self._look, call_id, bound, least, landing)
             # The final answer stands in no line: its slice was kept for it.
-            ahead = None if landing else self._queued_before()
-            if ahead is not None and not self._known(call_id):
-                outcome = Wait(ahead)
+            ahead = None if landing else self._queue.ahead_of(self._lineage)
+            outcome: Outcome
+            if ahead is None or self._known(call_id) or self.seconds_left() == 0:
+                outcome = look()
             else:
-                outcome = self._try(call_id, bound, least, landing)
+                outcome = Wait(ahead)
             if not isinstance(outcome, Wait):
-                self._wake()  # it may have taken the last call that an older one waits to make
+                self._queue.wake()  # It may have taken the last call that an older one waits for.
                 return _granted(outcome)
             loop = asyncio.get_running_loop()
-            waiter = _Waiter(
-                call_id,
-                bound,
-                least,
-                landing,
-                self,
-                loop,
-                loop.create_future(),
-                outcome.account,
+            waiter = Waiter(
+                look, self._lineage, landing, loop, loop.create_future(), outcome.account
             )
             self._queue.waiters.append(waiter)
         try:
@@ -223,7 +158,7 @@ class Ledger:
             with self._queue.lock:
                 if waiter in self._queue.waiters:
                     self._queue.waiters.remove(waiter)
-                    self._wake()
+                    self._queue.wake()
         assert waiter.outcome is not None
         return _granted(waiter.outcome)
 
@@ -236,7 +171,7 @@ class Ledger:
             with self._store.transaction() as books:
                 entry = settle(books, self.root_key, hold.call_id, usage)
                 self._note_time(books)
-            self._wake()
+            self._queue.wake()
         return entry
 
     def release(self, hold: Hold) -> Entry:
@@ -249,7 +184,7 @@ class Ledger:
             with self._store.transaction() as books:
                 swept = sweep(books, self.root_key, self._alive, time.time())
             if swept:
-                self._wake()
+                self._queue.wake()
         return swept
 
     def spent(self) -> Usage:
@@ -300,9 +235,6 @@ class Ledger:
         with self._store.reading() as books:
             return chain_of(books, self.key)[0]
 
-    def _lineage(self) -> set[str]:
-        return {self.key} | (self.parent._lineage() if self.parent else set())
-
     def _check_time(self) -> None:
         ledger: Ledger | None = self
         while ledger is not None:
@@ -321,19 +253,19 @@ class Ledger:
                 books.put_account(replace(account, spent=spent))
             ledger = ledger.parent
 
-    def _queued_before(self) -> str | None:
-        """The account that an older reservation waits for and this one would draw on, if any."""
-        mine = self._lineage()
-        return next((w.blocked_on for w in self._queue.waiters if w.blocked_on in mine), None)
-
     def _known(self, call_id: str) -> bool:
         with self._store.transaction() as books:
             return books.entry(self.root_key, call_id) is not None
 
-    def _try(
-        self, call_id: str, bound: Bound, least: int, landing: bool
-    ) -> Hold | BudgetExhausted | Wait:
-        """One look at the books: a grant, a refusal, or not yet."""
+    def _look(self, call_id: str, bound: Bound, least: int, landing: bool) -> Outcome:
+        """One look at the books: a grant, a refusal or another error, or not yet."""
+        try:
+            self._check_time()
+            return self._try(call_id, bound, least, landing)
+        except MullError as error:
+            return error
+
+    def _try(self, call_id: str, bound: Bound, least: int, landing: bool) -> Outcome:
         with self._store.transaction() as books:
             # Asked anew each time: a forked child is another owner.
             owner = self._owner or this_process()
@@ -357,40 +289,7 @@ class Ledger:
                 return BudgetExhausted(key, limits, decision)
         return decision
 
-    def _wake(self) -> None:
-        """Serve the queue until nobody more can be granted or must be refused."""
-        while self._serve():
-            pass
-
-    def _serve(self) -> bool:
-        """Oldest first: nobody passes an older one that waits for the same. True after a grant."""
-        granted = False
-        blocked: set[str] = set()
-        for waiter in list(self._queue.waiters):
-            ledger = waiter.ledger
-            if waiter.loop.is_closed():  # nobody is left to take it
-                self._queue.waiters.remove(waiter)
-                continue
-            if not waiter.landing and (ahead := blocked & ledger._lineage()):
-                waiter.blocked_on = min(ahead)
-                continue
-            outcome: Hold | MullError | Wait
-            try:
-                ledger._check_time()
-                outcome = ledger._try(waiter.call_id, waiter.bound, waiter.least, waiter.landing)
-            except MullError as error:
-                outcome = error
-            if isinstance(outcome, Wait):
-                waiter.blocked_on = outcome.account
-                blocked.add(outcome.account)
-                continue
-            waiter.outcome = outcome
-            self._queue.waiters.remove(waiter)
-            granted = granted or isinstance(outcome, Hold)
-            waiter.loop.call_soon_threadsafe(_finish, waiter.future)
-        return granted
-
-    async def _wait(self, waiter: _Waiter) -> None:
+    async def _wait(self, waiter: Waiter) -> None:
         pause = LOOK_AGAIN if self._store.shared else None
         next_sweep = self._clock() + SWEEP_AGAIN
         while waiter.outcome is None:
@@ -400,15 +299,10 @@ class Ledger:
             if waiter.outcome is None:
                 self._check_time()
                 with self._queue.lock:
-                    self._wake()
+                    self._queue.wake()
                 if self._clock() >= next_sweep:
                     next_sweep = self._clock() + SWEEP_AGAIN
                     self.sweep()
-
-
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _granted(outcome: Hold | MullError) -> Hold:

@@ -93,8 +93,9 @@ class Run:
             emit(BudgetState(spent=spent.as_dict(), left=left.as_dict()))
 
     def offer(self, text: str, *, whole: bool) -> None:
-        """A candidate for the answer. A fragment never displaces an answer already stated."""
-        if text.strip() and (whole or not self.states_answer()):
+        """A candidate for the answer. Only another stated answer displaces a stated answer."""
+        states = whole and comparable(text) is not None
+        if text.strip() and (states or not self.states_answer()):
             self.best, self.whole = text, whole
 
     def states_answer(self) -> bool:
@@ -114,15 +115,9 @@ class Run:
 
     def note(self, node: str, reason: str, reply: Reply | None = None, **more: Any) -> None:
         """Add a step to the trace."""
-        spent = (
-            {}
-            if reply is None
-            else {
-                "tokens": reply.usage.total_tokens,
-                "seconds": round(reply.seconds, 3),
-            }
-        )
-        self.trace.append({"node": node, "reason": reason, **spent, **more})
+        if reply is not None:
+            more |= {"tokens": reply.usage.total_tokens, "seconds": round(reply.seconds, 3)}
+        self.trace.append({"node": node, "reason": reason, **more})
 
     async def conclude(self) -> list[dict[str, Any]]:
         """The whole trace; a run that its graph opened by itself ends here."""

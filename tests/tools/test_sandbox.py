@@ -11,18 +11,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from boundaries import boundary
 
-from mull.tools.sandbox import Sandbox, SandboxUnavailable, open_sandbox
+from mull.tools.sandbox import Sandbox, open_sandbox
 from mull.tools.sandbox.wire import OUTPUT_BYTES, TEXT_CHARACTERS
 
 
 @pytest.fixture(params=["sandlock", "monty"])
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    try:
-        async with open_sandbox(request.param) as opened:
-            yield opened
-    except SandboxUnavailable as error:
-        pytest.skip(str(error))
+    async with boundary(request.param) as opened:
+        yield opened
 
 
 async def works(sandbox: Sandbox) -> None:

@@ -6,19 +6,17 @@ import platform
 from collections.abc import AsyncIterator
 
 import pytest
+from boundaries import boundary
 
-from mull.tools.sandbox import Sandbox, SandboxUnavailable, open_sandbox
+from mull.tools.sandbox import Sandbox
 from mull.tools.sandbox.calls import denied_calls
 from mull.tools.sandbox.selftest import LAST_PROBE
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    try:
-        async with open_sandbox("sandlock") as opened:
-            yield opened
-    except SandboxUnavailable as error:
-        pytest.skip(str(error))
+    async with boundary("sandlock") as opened:
+        yield opened
 
 
 async def test_every_denied_call_is_denied(sandbox: Sandbox) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, cast
 
-from ..budgets import Budget, BudgetExhausted, Ledger, Price
+from ..budgets import FREE, Budget, BudgetExhausted, Ledger, Price
 from ..budgets.account import Refuse
 from ..budgets.usage import SMALLEST
 from ..errors import WrongUsage
@@ -65,6 +65,10 @@ class Agent:
     ) -> None:
         self.budget = _budget(budget)
         self.depth = _known_depth(depth)
+        if isinstance(tools, str):
+            raise WrongUsage(f"tools={tools!r}: give a list of tools")
+        if price is not None and not isinstance(price, Price):
+            raise WrongUsage(f"price={price!r}: give a Price")
         resolved = resolve_tools(tools)
         if isinstance(model, Model) and (base_url or api_key or price):
             raise WrongUsage("a Model has its own address, key and price: give them to the Model")
@@ -75,6 +79,8 @@ class Agent:
         )
         self._toolbox = Toolbox(resolved, specs=self.model.profile.tool_specs)
         self._tell_budget = tell_budget
+        if on_exhausted not in ("answer", "raise"):
+            raise WrongUsage(f"on_exhausted={on_exhausted!r}: choose answer or raise")
         self._on_exhausted = on_exhausted
         self._ledger = ledger
 
@@ -173,6 +179,8 @@ class Agent:
         asked = _asked(question)
         name = self.depth if depth is None else _known_depth(depth)
         limits = self.budget.merged(_budget(budget))
+        if limits.cost is not None and self.model.price == FREE:
+            raise WrongUsage("a limit in dollars needs a price: without one, every call costs 0")
         ledger = self._open_ledger(asked, history, limits)
         async with open_run(
             self.model, ledger, self._toolbox, tell_budget=self._tell_budget
@@ -263,7 +271,9 @@ def _ended(ledger: Ledger, stopped: Stopped) -> BudgetExhausted | None:
 
 
 def _asked(question: str) -> str:
-    if not isinstance(question, str) or not question.strip():
+    if not isinstance(question, str):
+        raise WrongUsage(f"the question is {type(question).__name__}: give text")
+    if not question.strip():
         raise WrongUsage("the question is empty: ask something")
     try:
         question.encode()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from ..errors import WrongUsage
+from .usage import plain
 
 LARGEST = 10**15
 """No limit reaches this: below it, costs are exact to 1e-12 in `Decimal`'s 28 digits."""
@@ -63,7 +64,7 @@ class Budget:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: cost as a string, `None` for no limit."""
-        return asdict(self) | {"cost": None if self.cost is None else str(self.cost)}
+        return asdict(self) | {"cost": None if self.cost is None else plain(self.cost)}
 
     def __str__(self) -> str:
         return ",".join(f"{k}={v}" for k, v in _given(self).items()) or "unlimited"

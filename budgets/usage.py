@@ -48,7 +48,7 @@ class Usage:
         return asdict(self) | {
             "total_tokens": self.total_tokens,
             "seconds": round(self.seconds, 3),
-            "cost": str(self.cost),
+            "cost": plain(self.cost),
         }
 
 
@@ -109,6 +109,11 @@ def _rate(name: str, value: Any) -> Decimal:
     if not (rate.is_finite() and rate >= 0):
         raise WrongUsage(f"price {name}={value}: give a finite number that is not negative")
     return rate
+
+
+def plain(cost: Decimal) -> str:
+    """A cost without an exponent and without zeros at its end."""
+    return f"{cost.normalize():f}"
 
 
 FREE = Price()

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mull: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
+        print("mull: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be written, by the interpreter either.

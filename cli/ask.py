@@ -54,7 +54,7 @@ async def _ask(agent: Agent, question: str, budget: Budget, trace: IO[str]) -> A
             print(json.dumps(event.as_dict()), file=trace)
     assert answer is not None, "a stream of events ends with the answer or raises"
     spent = budget_text(answer.usage.as_dict(), budget.as_dict())
-    console.print(f"[dim]{answer.stopped}  {spent}[/dim]")
+    console.print(f"[dim]stopped: {answer.stopped} · {spent}[/dim]")
     if not answer.text:
         console.print(Text(f"mull: no answer: {_why(answer)}", "red"), soft_wrap=True)
     return answer

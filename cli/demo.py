@@ -52,6 +52,8 @@ async def _demo(seed: int, budget: Budget) -> int:
             row = [await _solve(agent, problem, depth, view, ledger) for depth in DEPTHS]
             console.print(_row(number, problem, row, console.width), overflow="crop")
             results += row
+            if not any(result.answer.text for result in row):
+                break  # The budget has ended.
     console.print(_summary(results))
     console.print(Text.assemble(("budget  ", "dim"), _account(ledger, budget)))
     console.print(_lesson(results))
@@ -131,8 +133,8 @@ def _lesson(results: list[Result]) -> str:
     right = {d: sum(r.right for r in results if r.depth == d) for d in DEPTHS}
     tokens = {d: sum(r.answer.usage.total_tokens for r in results if r.depth == d) for d in DEPTHS}
     cheap, deep = DEPTHS
-    if not tokens[cheap] or not tokens[deep]:
-        return "The budget ended before both depths were tried."
+    if any(result.answer.stopped in ("budget", "deadline") for result in results):
+        return f"The budget ended after {len(results) // len(DEPTHS)} problems: too few to judge."
     times = tokens[deep] / tokens[cheap]
     gain = right[deep] - right[cheap]
     if gain > 0:

@@ -62,8 +62,12 @@ async def _models(table: Table) -> bool:
     try:
         model = resolve_model()
         found = await asyncio.wait_for(model.capabilities(), LOOK)
-        table.add_row(OK, "configured model", _said(model.backend.base_url, found))
-        usable = True
+        address = model.backend.base_url
+        if found.models:
+            table.add_row(OK, "configured model", _said(address, found))
+            usable = True
+        else:
+            table.add_row(NO, "configured model", f"{address} does not list any models")
     except TimeoutError:
         table.add_row(NO, "configured model", f"no answer within {LOOK:g} s")
     except NoBackend:

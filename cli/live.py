@@ -117,7 +117,10 @@ class LiveView:
         """The end of what is being said, over the budget's meter."""
         said = [Text(line, style="dim italic") for line in self._said.splitlines()]
         title = [Text(self._title, style="cyan", no_wrap=True)] if self._title else []
-        return Group(*title, *(self._recent + said)[-TAIL:], self._meter)
+        shown = [*title, *(self._recent + said)[-TAIL:]]
+        for line in shown:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return Group(*shown, self._meter)
 
     def _keep_said(self) -> None:
         """Move what was said before a tool call up into the lasting part."""
@@ -180,7 +183,7 @@ def meter(spent: dict[str, Any], left: dict[str, Any], limits: dict[str, Any]) -
         for name, limit in limits.items()
         if limit is not None and float(limit) > 0 and left.get(name) is not None
     ]
-    figures = Text(budget_text(spent, limits), style="dim")
+    figures = Text(budget_text(spent, limits), style="dim", no_wrap=True, overflow="ellipsis")
     if not shares:
         return Text.assemble(("budget ", "dim"), figures)
     row = Table.grid(padding=(0, 1))

@@ -13,11 +13,11 @@ async def main() -> None:
     """Ask a dozen questions at once; the tenant's limit holds for all of them together."""
     with tempfile.TemporaryDirectory() as folder:
         store = SQLiteStore(Path(folder) / "ledger.db")
-        tenant = Ledger(Budget(tokens=500), key="tenant-42", store=store)
+        tenant = Ledger(Budget(tokens=300), key="tenant-42", store=store)
         agent = Agent("demo", depth="direct", ledger=tenant)
         answers = await asyncio.gather(*(agent.arun(question) for question in QUESTIONS))
         answered = sum(answer.stopped == "answered" for answer in answers)
-        print(f"{answered} of {len(answers)} answered; {tenant.spent().total_tokens} of 500 tokens")
+        print(f"{answered} of {len(answers)} answered; {tenant.spent().total_tokens} of 300 tokens")
         store.close()
 
 

@@ -93,9 +93,15 @@ class Run:
             emit(BudgetState(spent=spent.as_dict(), left=left.as_dict()))
 
     def offer(self, text: str, *, whole: bool) -> None:
-        """A candidate for the answer. Only another stated answer displaces a stated answer."""
-        states = whole and comparable(text) is not None
-        if text.strip() and (states or not self.states_answer()):
+        """A candidate for the answer.
+
+        Only another stated answer displaces a stated one, and only a longer fragment a fragment.
+        """
+        if whole:
+            better = comparable(text) is not None or not self.states_answer()
+        else:
+            better = not self.whole and len(text) > len(self.best)
+        if text.strip() and better:
             self.best, self.whole = text, whole
 
     def states_answer(self) -> bool:

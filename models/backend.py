@@ -193,6 +193,8 @@ def _detail(body: object, otherwise: str) -> str:
     if isinstance(inner, dict):
         inner = inner.get("message") or inner.get("type")
     text = inner if isinstance(inner, str) and inner else otherwise
+    if text.lstrip()[:9].lower() in ("<!doctype", "<html>") or "<html" in text[:300].lower():
+        return "an HTML page. Is this an OpenAI-compatible address (often ending in /v1)?"
     return " ".join(text.split())[:300]
 
 

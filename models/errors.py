@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 class NoBackend(MullError):
     """Nobody said which model to use."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None) -> None:
+        lack = "no model is configured" if not name else f"model {name!r} has no address"
         super().__init__(
-            "no model is configured. Use one of three ways: --model and --base-url (in Python: "
+            f"{lack}. Use one of three ways: --model and --base-url (in Python: "
             "Agent(model, base_url=…)); the variables OPENAI_BASE_URL, OPENAI_API_KEY and "
             "MULL_MODEL; a mull.toml with model and base_url. `mull doctor` looks for backends "
             "on this machine, and the model `demo` is built in"

@@ -81,9 +81,10 @@ class Model:
         if self._name is None:
             names = (await self.capabilities()).models
             if len(names) != 1:
+                served = f"serves {', '.join(names)}" if names else "does not list its models"
                 raise UnknownModel(
-                    f"{self.backend.base_url} serves {', '.join(names) or 'no named model'}: "
-                    "say which one with --model"
+                    f"{self.backend.base_url} {served}: say which one with --model, if this is an "
+                    "OpenAI-compatible address (often ending in /v1)"
                 )
             self._name = names[0]
         return self._name

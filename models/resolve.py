@@ -41,7 +41,7 @@ def resolve_model(
     settings = {} if name == "demo" and base_url is None else _read(file)
     name = name or settings.get("model")
     if name == "demo" and base_url is None:
-        return Model("demo", _backend(demo_url(), ""), profile=DEMO_PROFILE)
+        return Model("demo", _backend(demo_url(), ""), price=price or Price(), profile=DEMO_PROFILE)
     # A file in some folder must not be able to send the user's key to an address of its choice.
     address, key = base_url or environ.get("OPENAI_BASE_URL"), api_key
     if address is None and "base_url" in settings:
@@ -51,8 +51,8 @@ def resolve_model(
     key = key or ""
     if address is None and key and name:
         address = OPENAI
-    if address is None:
-        raise NoBackend
+    if not address:
+        raise NoBackend(name)
     if not address.startswith(("http://", "https://")):
         raise WrongUsage(f"base_url {address!r}: give an http:// or https:// address")
     return Model(name, _backend(address, key), price=price or settings.get("price") or Price())

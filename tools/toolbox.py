@@ -78,12 +78,13 @@ class Toolbox:
         call_id: str,
         scope: Scope,
         memory: dict[str, ToolResult],
+        seconds: float | None = None,
     ) -> ToolResult:
         """Make one call as the model wrote it. A failure is an outcome, told in one line.
 
         `memory` holds the branch's earlier calls: one that worked is answered from it when it is
         made again, unless the tool has side effects, or is not pure and another that is not pure
-        has run since.
+        has run since. `seconds` is what the run can spare; the tool's own limit holds as well.
 
         Raises `BudgetExhausted` when no tool call is left.
         """
@@ -103,7 +104,7 @@ class Toolbox:
         key = json.dumps([name, given], sort_keys=True)
         if key in memory:
             return replace(memory[key], remembered=True, seconds=0.0)
-        outcome = await self._run(tool, given, ledger, call_id, scope)
+        outcome = await self._run(tool, given, ledger, call_id, scope, seconds)
         if not tool.pure:
             for old in [k for k in memory if not self._tools[json.loads(k)[0]].pure]:
                 del memory[old]
@@ -112,7 +113,13 @@ class Toolbox:
         return outcome
 
     async def _run(
-        self, tool: Tool, given: Mapping[str, Any], ledger: Ledger, call_id: str, scope: Scope
+        self,
+        tool: Tool,
+        given: Mapping[str, Any],
+        ledger: Ledger,
+        call_id: str,
+        scope: Scope,
+        seconds: float | None,
     ) -> ToolResult:
         """Reserve, run under the timeout, settle."""
         hold, number = None, 0
@@ -126,7 +133,7 @@ class Toolbox:
                 continue  # An earlier life of this run made that attempt.
         started = time.monotonic()
         try:
-            output = await self._guarded(tool, given, ledger, scope)
+            output = await self._guarded(tool, given, ledger, scope, seconds)
         finally:
             ledger.settle(hold, Usage(tool_calls=1))
         text = output.text if not output.failed else f"error: {output.text}"
@@ -137,10 +144,15 @@ class Toolbox:
         )
 
     async def _guarded(
-        self, tool: Tool, given: Mapping[str, Any], ledger: Ledger, scope: Scope
+        self,
+        tool: Tool,
+        given: Mapping[str, Any],
+        ledger: Ledger,
+        scope: Scope,
+        seconds: float | None,
     ) -> ToolOutput:
-        left = ledger.seconds_left()
-        limit = tool.timeout if left is None else min(tool.timeout, left)
+        limits = (tool.timeout, seconds, ledger.seconds_left())
+        limit = min(limit for limit in limits if limit is not None)
         try:
             async with asyncio.timeout(limit):
                 return await tool.call(given, scope)

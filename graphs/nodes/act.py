@@ -58,6 +58,7 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> To
             call_id=call_id,
             scope=run.scope,
             memory=run.memory,
+            seconds=run.thinking_seconds(),
         )
     except BudgetExhausted:
         outcome = ToolResult(EXHAUSTED, failed=True)

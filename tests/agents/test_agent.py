@@ -13,7 +13,19 @@ import pytest
 from fault_server import FaultServer, Reply
 from leftovers import until
 
-from mull import DEPTHS, Agent, Answer, Answered, Budget, BudgetExhausted, Event, Ledger, WrongUsage
+from mull import (
+    DEPTHS,
+    Agent,
+    Answer,
+    Answered,
+    Budget,
+    BudgetExhausted,
+    Event,
+    Ledger,
+    Model,
+    Price,
+    WrongUsage,
+)
 from mull.models import system, user
 
 SURE = "It is clear.\nAnswer: 42"
@@ -316,7 +328,7 @@ USAGE = {"calls", "tool_calls", "input_tokens", "output_tokens", "reasoning_toke
 }
 
 
-@pytest.mark.parametrize("budget", ["tokens=9000,cost=0.5", "tokens=1"])
+@pytest.mark.parametrize("budget", ["tokens=9000,calls=5", "tokens=1"])
 async def test_an_answer_as_a_dict_has_the_contracts_keys_and_is_json(
     server: FaultServer, budget: str
 ) -> None:
@@ -371,3 +383,36 @@ def test_an_estimate_says_whether_the_budget_would_do() -> None:
 def test_an_estimate_of_an_empty_question_is_wrong_usage() -> None:
     with pytest.raises(WrongUsage):
         Agent("m", base_url="http://localhost:1/v1").estimate(" ")
+
+
+async def test_a_limit_in_dollars_without_a_price_is_refused(server: FaultServer) -> None:
+    with pytest.raises(WrongUsage, match="needs a price"):
+        await agent_on(server, budget="cost=1").arun(QUESTION)
+
+
+async def test_a_limit_in_dollars_holds(server: FaultServer) -> None:
+    price = Price(input=1000, output=1000)  # type: ignore[arg-type]
+    agent = Agent(Model("m", server.base_url, price=price), depth="direct", budget="cost=1")
+    answers = [await agent.arun(QUESTION) for _ in range(2)]
+    assert all(0 < answer.usage.cost <= 1 for answer in answers)
+
+
+async def test_a_slow_tool_leaves_time_for_the_final_answer(server: FaultServer) -> None:
+    async def wait() -> str:
+        """Wait for long."""
+        await asyncio.sleep(60)
+        return "done"
+
+    server.reply = in_turn(Reply(tool_calls=[("wait", {})]), SURE)
+    agent = agent_on(server, tools=[wait], budget="seconds=2")
+    answer = await agent.arun(QUESTION, depth="reason")
+    assert answer.final == "42"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"on_exhausted": "explode"}, {"tools": "python"}, {"price": 5}],
+)
+def test_a_setting_of_the_wrong_kind_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(WrongUsage):
+        Agent("m", base_url="http://127.0.0.1:9/v1", **wrong)

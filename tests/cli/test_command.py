@@ -118,7 +118,7 @@ async def test_an_answer_exits_0_with_only_itself_on_stdout(
     server.reply = SURE
     done = await shell.mull("ask", QUESTION, *on(server))
     assert (done.code, done.out) == (0, f"{SURE}\n")
-    assert done.err.splitlines()[-1].startswith("answered")
+    assert done.err.splitlines()[-1].startswith("stopped: answered")
 
 
 async def test_json_prints_one_object_with_the_contracts_keys(

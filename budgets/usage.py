@@ -113,7 +113,8 @@ def _rate(name: str, value: Any) -> Decimal:
 
 def plain(cost: Decimal) -> str:
     """A cost without an exponent and without zeros at its end."""
-    return f"{cost.normalize():f}"
+    text = f"{cost:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 FREE = Price()

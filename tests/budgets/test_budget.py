@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mull.budgets import Budget
@@ -136,6 +136,7 @@ def test_a_limited_budget_is_read_back_from_how_it_is_written(budget: Budget) ->
 
 
 @given(budgets)
+@example(Budget(cost=Decimal("1.23456789012345678901234567890123456789")))
 def test_a_budget_is_read_back_from_its_dictionary(budget: Budget) -> None:
     assert Budget(**budget.as_dict()) == budget
 

@@ -60,11 +60,6 @@ class Toolbox:
         ]
         """The tools in OpenAI's form."""
 
-    @property
-    def names(self) -> list[str]:
-        """The tools' names."""
-        return list(self._tools)
-
     def has_side_effects(self, name: str) -> bool:
         """Whether two equal calls of this tool are two calls, and not one made twice."""
         return name in self._tools and self._tools[name].side_effects

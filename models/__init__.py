@@ -16,12 +16,14 @@ from .errors import (
     UnknownModel,
     Unreachable,
 )
+from .forcing import Thinking, ask_forced
 from .messages import Message, Request, system, user
 from .model import Model
 from .profile import Profile
 from .reply import Delta, Reply, TokenLogprob, ToolCall
 from .resolve import resolve_model
 from .retry import RetryPolicy
+from .reward import RewardModel
 
 __all__ = [
     "Backend",
@@ -43,10 +45,13 @@ __all__ = [
     "Reply",
     "Request",
     "RetryPolicy",
+    "RewardModel",
+    "Thinking",
     "TokenLogprob",
     "ToolCall",
     "UnknownModel",
     "Unreachable",
+    "ask_forced",
     "resolve_model",
     "system",
     "user",

@@ -62,6 +62,8 @@ class Attempt:
         self._refused = False
         self._unread = False
         self._done = False
+        self.stopped_by: Exception | None = None
+        """What `on_delta` raised: the caller has heard enough."""
 
     async def run(
         self,
@@ -78,7 +80,8 @@ class Attempt:
             longest: Seconds it may take once it has one of the backend's places.
             deadline: On the event loop's clock; waiting for a place counts. None: no deadline.
 
-        Raises `BackendError`; cancelling it closes the connection.
+        Raises `BackendError`, and whatever `on_delta` raises, as it is; that and cancelling it
+        close the connection.
         """
         try:
             async with asyncio.timeout_at(deadline), self._backend.permit():
@@ -89,6 +92,8 @@ class Attempt:
                 f"{self._backend.base_url} had not finished when the time was up",
                 partial=self._builder.reply(),
             ) from None
+        if self.stopped_by is not None:
+            raise self.stopped_by
         self._done = True
 
     async def _receive(
@@ -120,6 +125,8 @@ class Attempt:
         except BackendError:
             self._refused = not opened
             raise
+        if self.stopped_by is not None:
+            return
         if not builder.finished:
             raise BrokenStream(
                 f"{where} ended the reply before it was finished", partial=builder.reply()
@@ -138,9 +145,18 @@ class Attempt:
                 if self._first is None and not builder.empty:
                     self._first = time.monotonic()
                 if delta is not None and on_delta is not None:
-                    on_delta(replace(delta, attempt=self._number))
+                    self._tell(on_delta, delta)
+                if self.stopped_by is not None:
+                    return
             if builder.overrun:
                 return  # Leaving closes the connection: the backend must stop.
+
+    def _tell(self, on_delta: OnDelta, delta: Delta) -> None:
+        """Kept here, what it raises is not taken for a failure of the backend."""
+        try:
+            on_delta(replace(delta, attempt=self._number))
+        except Exception as error:  # noqa: BLE001 - run() raises it
+            self.stopped_by = error
 
     def _chunk(self, data: bytes) -> object:
         """One event's JSON. Raises `Malformed`, or the error that the event reports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .backend import Backend
@@ -26,6 +26,8 @@ class Capabilities:
     max_tokens_field: str = "max_tokens"
     prefill: bool = False
     """It continues a last assistant message."""
+    logprobs: bool = False
+    """It tells the logprobs of the tokens it generates."""
     keep_alive: bool = True
     """Its connections may be used again. llama.cpp closes them after a stream without saying so."""
 
@@ -71,23 +73,31 @@ async def probe(backend: Backend, model: str | None) -> Capabilities:
                 context=await _slot_context(backend),
                 counts_prompts=True,
                 prefill=True,
+                logprobs=True,
                 keep_alive=False,
             )
         case "vllm":
             return Capabilities(
-                kind="vllm", models=names, context=context, counts_prompts=True, prefill=True
+                kind="vllm",
+                models=names,
+                context=context,
+                counts_prompts=True,
+                prefill=True,
+                logprobs=True,
             )
         case "sglang":
-            return Capabilities(kind="sglang", models=names, context=context, prefill=True)
+            return Capabilities(
+                kind="sglang", models=names, context=context, prefill=True, logprobs=True
+            )
     if _is_openai(backend):
-        return Capabilities(kind="openai", models=names, max_tokens_field="max_completion_tokens")
+        return replace(unprobed(backend), models=names)
     return Capabilities(models=names, context=context)
 
 
 def unprobed(backend: Backend) -> Capabilities:
     """What is known of a backend without asking it."""
     if _is_openai(backend):
-        return Capabilities(kind="openai", max_tokens_field="max_completion_tokens")
+        return Capabilities(kind="openai", max_tokens_field="max_completion_tokens", logprobs=True)
     return Capabilities()
 
 

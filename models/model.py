@@ -104,7 +104,9 @@ class Model:
             ledger: Pays for it.
             call_id: Names the call in the journal; attempts get numbers after it.
             landing: May use what the ledger holds back for the final answer.
-            on_delta: Called with each piece of text as it arrives.
+            on_delta: Called with each piece of text as it arrives. What it raises stops the call,
+                closes the connection at once, and comes out of here unchanged; what had arrived
+                by then is charged, as wasted.
 
         Raises:
             BudgetExhausted: the ledger cannot pay; nothing was sent.
@@ -138,11 +140,14 @@ class Model:
                 )
                 self.typical.learn(reply, prompt.bytes)
                 return reply
-            except BadRequest as error:
-                if not self._adapt(error, capabilities):
-                    raise
-                capabilities = await self.capabilities()
             except BackendError as error:
+                if attempt.stopped_by is not None:
+                    raise
+                if isinstance(error, BadRequest):
+                    if not self._adapt(error, capabilities):
+                        raise
+                    capabilities = await self.capabilities()
+                    continue
                 pause = self.retry.pause(tries, error, self._rng)
                 now = asyncio.get_running_loop().time()
                 if pause is None or (deadline is not None and now + pause >= deadline):

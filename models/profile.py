@@ -21,6 +21,10 @@ class Profile:
     """Output tokens of a call that does not say, reasoning included."""
     temperature: float | None = None
     """Of calls that do not say; None: the backend's default."""
+    sampling_temperature: float | None = None
+    """Of chains that must differ from each other; None: the backend's default."""
+    step_separator: str = "\n\n"
+    """What stands between two steps of its reasoning, for searches."""
     typical_output: int = 400
     """Output tokens of a usual reply, for estimates until real replies have been seen."""
     allowance: Allowance = field(default_factory=Allowance)

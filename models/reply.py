@@ -40,6 +40,9 @@ class Delta:
 
     text: str = ""
     reasoning: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that arrived since the delta before, where asked for: a chain can be judged
+    while it streams (DeepConf, Fu et al. 2025)."""
     attempt: int = 1
     """A higher number than before means: the stream broke and starts again from the beginning."""
 
@@ -87,6 +90,8 @@ class ReplyBuilder:
         self._reasoning: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._logprobs: list[TokenLogprob] = []
+        self._heard = 0
+        """How many of them went out with a delta."""
         self._refusal: list[str] = []
         self._model = ""
         self._pieces = 0
@@ -137,7 +142,12 @@ class ReplyBuilder:
             self.overrun = True
             self.finished = True
             self.finish_reason = "length"
-        return Delta(_mended(text), _mended(reasoning)) if text or reasoning else None
+        return self._delta(text, reasoning) if text or reasoning else None
+
+    def _delta(self, text: str, reasoning: str) -> Delta:
+        logprobs = tuple(self._logprobs[self._heard :])
+        self._heard = len(self._logprobs)
+        return Delta(_mended(text), _mended(reasoning), logprobs)
 
     def _tool_call(self, fragment: object) -> int:
         """Add a fragment of a tool call; its bytes."""

@@ -11,6 +11,11 @@ DEMO_PROFILE = Profile(
         "think.system": "",
         "think.budget": "",
         "land.user": "",
+        "difficulty.user": "",
+        "critique.user": "Check this solution.\n{text}",
+        "refine.user": "{question}",
+        "expand.system": "",
+        "expand.value": "",
     },
     tool_specs={
         "python": {
@@ -24,6 +29,8 @@ DEMO_PROFILE = Profile(
     },
     max_tokens=160,
     temperature=0.0,
+    sampling_temperature=0.8,
+    step_separator="\n",
     typical_output=40,
     # Its template is known: a marker and a role around each message, 70 tokens for tools.
     allowance=Allowance(base=8, message=12, tools=160),

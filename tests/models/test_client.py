@@ -703,3 +703,90 @@ async def test_the_profile_speaks_where_the_request_does_not(
 
 def _limits(exchange: Exchange) -> tuple[int, float]:
     return exchange.body["max_tokens"], exchange.body["temperature"]
+
+
+# A chain judged while it streams
+
+
+class HeardEnough(Exception):
+    """What a judge of the stream raises."""
+
+
+class TimeIsUp(TimeoutError):
+    """One that looks like the client's own timeout."""
+
+
+JUDGEMENTS = [HeardEnough("weak"), TimeIsUp("weak"), BackendFailed("weak"), BadRequest("weak")]
+SLOW = Request(messages=ASK, max_tokens=2000, logprobs=True)
+
+
+@pytest.mark.parametrize("judgement", JUDGEMENTS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("tokenizer", [None, "vllm", "llamacpp"])
+async def test_what_on_delta_raises_cuts_the_stream_and_comes_out_unchanged(
+    judgement: Exception, tokenizer: str | None, server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.tokenizer, server.tokens, server.token_delay = tokenizer, 2000, 0.005
+    heard: list[Delta] = []
+
+    def judge(delta: Delta) -> None:
+        heard.append(delta)
+        if len(heard) == 5:
+            raise judgement
+
+    ledger = leftovers.ledger()
+    with pytest.raises(type(judgement)) as caught:
+        await leftovers.model().ask(SLOW, ledger=ledger, call_id="c", on_delta=judge)
+    assert caught.value is judgement
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    (exchange,) = server.requests  # Not tried again.
+    await until(lambda: exchange.aborted)
+    assert exchange.completion_tokens < 100
+    assert len(heard) == 5
+    (entry,) = ledger.journal()
+    assert entry.usage.output_tokens >= 5
+    assert entry.usage.wasted_tokens == entry.usage.total_tokens < entry.bound.output_tokens
+
+
+async def test_a_stream_that_is_cut_by_on_delta_is_charged_no_less_than_the_server_made(
+    server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.tokens, server.token_delay, server.bytes_per_token = 2000, 0.005, 1
+
+    def judge(delta: Delta) -> None:
+        if sum(map(len, heard)) > 20:
+            raise HeardEnough
+        heard.append(delta.text)
+
+    heard: list[str] = []
+    ledger = leftovers.ledger()
+    with pytest.raises(HeardEnough):
+        await leftovers.model().ask(SLOW, ledger=ledger, call_id="c", on_delta=judge)
+    await until(lambda: server.requests[0].aborted)
+    assert ledger.spent().total_tokens >= server.spent_tokens
+
+
+async def test_deltas_bring_the_logprobs_of_their_tokens(
+    server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.reply = lambda body: Reply("yes indeed", logprob=-0.5)
+    heard: list[Delta] = []
+    reply = await leftovers.model().ask(
+        Request(messages=ASK, logprobs=True, top_logprobs=2),
+        ledger=leftovers.ledger(),
+        call_id="c",
+        on_delta=heard.append,
+    )
+    assert [(delta.text, delta.logprobs) for delta in heard] == [
+        (token.token, (token,)) for token in reply.logprobs
+    ]
+    assert len(heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "expected"), [(None, False), ("vllm", True), ("llamacpp", True)]
+)
+async def test_a_backend_that_tells_logprobs_is_known(
+    tokenizer: str | None, expected: bool, server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.tokenizer = tokenizer
+    assert (await leftovers.model().capabilities()).logprobs is expected

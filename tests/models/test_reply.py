@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mull.models.reply import Malformed, ReplyBuilder
+from mull.models.reply import Malformed, ReplyBuilder, TokenLogprob
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -155,3 +155,30 @@ def test_tool_calls_without_ids_get_some() -> None:
     calls = [{"index": index, "function": {"name": "add", "arguments": "{}"}} for index in range(2)]
     reply = built({"choices": [{"delta": {"tool_calls": calls}}]}).reply()
     assert [call.id for call in reply.tool_calls] == ["call_0", "call_1"]
+
+
+def spoken(token: str) -> dict[str, Any]:
+    return {"logprobs": {"content": [{"token": token, "logprob": -1}]}}
+
+
+@given(st.lists(st.tuples(TEXT, st.booleans()), max_size=9))
+def test_the_logprobs_of_the_deltas_are_those_of_the_reply_up_to_the_last_delta(
+    parts: list[tuple[str, bool]],
+) -> None:
+    builder, said = ReplyBuilder(1000), 0
+    heard: list[TokenLogprob] = []
+    for text, listed in parts:
+        delta = builder.feed(piece(text, **(spoken(text) if listed else {})))
+        if delta is not None:
+            heard += delta.logprobs
+            said = len(builder.reply().logprobs)
+    assert tuple(heard) == builder.reply().logprobs[:said]
+
+
+def test_a_delta_brings_the_logprobs_of_tokens_that_had_no_text_yet() -> None:
+    """Half of a character has no text; its logprob is not lost."""
+    builder = ReplyBuilder(10)
+    assert builder.feed(piece("", **spoken("\ufffd"))) is None
+    delta = builder.feed(piece("ü", **spoken("ü")))
+    assert delta is not None
+    assert delta.logprobs == (TokenLogprob("\ufffd", -1), TokenLogprob("ü", -1))

@@ -1,0 +1,214 @@
+"""Posting: requests that are answered in one piece, paid by a ledger, with retries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..budgets import Bound, CallKnown, Ledger, Price, Usage
+from .backend import Backend
+from .errors import (
+    BackendError,
+    BackendFailed,
+    BadRequest,
+    BrokenStream,
+    DeadlineReached,
+    MalformedReply,
+    UnknownModel,
+    Unreachable,
+)
+from .retry import RetryPolicy
+from .scores import prompt_tokens
+
+CALL_TIMEOUT = 120.0
+"""Seconds that one attempt may take, waiting for the backend's places included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who pays for some queries, under which name, and until when."""
+
+    ledger: Ledger
+    call_id: str
+    deadline: float | None
+    """On the event loop's clock; None: no deadline."""
+
+    @classmethod
+    def until(cls, ledger: Ledger, call_id: str) -> Payer:
+        """With the ledger's deadline."""
+        left = ledger.seconds_left()
+        deadline = None if left is None else asyncio.get_running_loop().time() + left
+        return cls(ledger, call_id, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request to the server."""
+
+    path: str
+    body: dict[str, Any]
+    bound: int
+    """The most tokens it can have."""
+    floor: int
+    """The fewest that can be true; a server that reports fewer is not believed."""
+    read: Callable[[Any], list[float]]
+    """The values in the server's answer. Raises `ValueError`."""
+
+
+class Poster:
+    """Sends queries to one backend, each attempt reserved and settled on its own."""
+
+    def __init__(self, backend: Backend, price: Price, retry: RetryPolicy) -> None:
+        self._backend = backend
+        self._price = price
+        self._retry = retry
+        self._rng = random.Random()
+
+    async def ask(self, queries: Sequence[Query], payer: Payer) -> list[float]:
+        """The values of all queries, in order; those that fail are tried again together."""
+        values: dict[int, list[float]] = {}
+        number = tries = 0
+        while len(values) < len(queries):
+            number += 1
+            missing = [index for index in range(len(queries)) if index not in values]
+            posts = [Post(self._backend, queries[index]) for index in missing]
+            try:
+                await self._attempt(posts, payer, number)
+            except CallKnown:
+                continue  # That attempt was made before: by an earlier life of this run, perhaps.
+            tries += 1
+            for index, post in zip(missing, posts, strict=True):
+                if post.values is not None:
+                    values[index] = post.values
+            errors = [post.error for post in posts if post.error is not None]
+            if errors:
+                await self._pause(tries, errors, payer.deadline)
+        return [value for index in range(len(queries)) for value in values[index]]
+
+    async def _attempt(self, posts: Sequence[Post], payer: Payer, number: int) -> None:
+        """Send all of `posts` under one reservation, so that none goes out unless all can.
+
+        Whatever happens, it is settled at what they cost. Each keeps its values or its error.
+        """
+        ledger, deadline = payer.ledger, payer.deadline
+        left = ledger.seconds_left()
+        bound = Bound(
+            input_tokens=sum(post.query.bound for post in posts),
+            calls=len(posts),
+            price=self._price,
+            seconds=CALL_TIMEOUT if left is None else min(CALL_TIMEOUT, left),
+        )
+        try:
+            async with asyncio.timeout_at(deadline):
+                hold = await ledger.reserve(f"{payer.call_id}#{number}", bound)
+        except TimeoutError:
+            raise self.late() from None
+        started = time.monotonic()
+        try:
+            async with (
+                asyncio.timeout_at(deadline),
+                asyncio.timeout(CALL_TIMEOUT),
+                asyncio.TaskGroup() as group,
+            ):
+                for post in posts:
+                    group.create_task(post.run())
+        except TimeoutError:
+            raise self.late() from None
+        finally:
+            spent = sum((post.usage() for post in posts), Usage())
+            seconds = time.monotonic() - started if spent.calls else 0.0
+            cost = self._price.cost(spent.input_tokens, 0, seconds=seconds)
+            ledger.settle(hold, replace(spent, cost=cost))
+
+    async def _pause(
+        self, tries: int, errors: Sequence[BackendError], deadline: float | None
+    ) -> None:
+        """Wait before the next attempt, or raise what makes one pointless."""
+        longest = 0.0
+        now = asyncio.get_running_loop().time()
+        for error in errors:
+            pause = self._retry.pause(tries, error, self._rng)
+            if pause is None or unknown_here(error):
+                raise error
+            if deadline is not None and now + pause >= deadline:
+                raise error
+            longest = max(longest, pause)
+        await asyncio.sleep(longest)
+
+    def late(self) -> DeadlineReached:
+        """What to raise when the time is up."""
+        return DeadlineReached(
+            f"the time was up before {self._backend.root_url} had scored everything"
+        )
+
+
+class Post:
+    """One sending of a query: its values or its error, and what it has cost at any moment."""
+
+    def __init__(self, backend: Backend, query: Query) -> None:
+        self.query = query
+        self.values: list[float] | None = None
+        self.error: BackendError | None = None
+        self._backend = backend
+        self._sent = False
+        self._tokens: int | None = None
+
+    async def run(self) -> None:
+        """Send it. Cancelling this closes the connection."""
+        try:
+            async with self._backend.permit():
+                self._sent = True
+                reply = await self._backend.post(self.query.path, self.query.body)
+            self._tokens = prompt_tokens(reply)
+            self.values = self.query.read(reply)
+        except BackendError as error:
+            self.error = error
+        except ValueError as error:
+            self.error = MalformedReply(
+                f"{self._backend.root_url}{self.query.path} sent what are no scores: {error}"
+            )
+
+    def usage(self) -> Usage:
+        """What it has spent, without its cost.
+
+        Nothing if it was never sent, no tokens if it was refused, what the server says if that
+        can be true, and else all it could: a server that fails may have done the work before.
+        """
+        if not self._sent or isinstance(self.error, Unreachable):
+            return Usage()
+        if self.error is not None and _refused(self.error):
+            return Usage(calls=1)
+        tokens = self._tokens
+        if tokens is None or tokens < self.query.floor:
+            tokens = self.query.bound
+        wasted = tokens if self.values is None else 0
+        return Usage(calls=1, input_tokens=tokens, wasted_tokens=wasted)
+
+
+def _status(error: BackendError) -> int | None:
+    """The HTTP status that a backend's refusal tells of."""
+    said = re.search(r" said \((\d{3})\): ", str(error))
+    return int(said[1]) if said else None
+
+
+def _refused(error: BackendError) -> bool:
+    """Whether it was turned away before any work was done."""
+    if isinstance(error, BackendFailed):
+        return _status(error) in (501, 503)
+    return not isinstance(error, BrokenStream | MalformedReply)
+
+
+def unknown_here(error: BackendError) -> bool:
+    """Whether the server, or its model, does not have this way of scoring.
+
+    The path is not there (404, 405), is off (501, llama.cpp's), takes something else (422), or is
+    not for this model (400, vLLM's).
+    """
+    if isinstance(error, BadRequest | UnknownModel) and "does not support" in str(error):
+        return True
+    return not isinstance(error, UnknownModel) and _status(error) in (404, 405, 422, 501)

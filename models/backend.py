@@ -170,8 +170,13 @@ def explain_status(
     base_url: str, status: int, detail: str, code: str = "", retry_after: float | None = None
 ) -> BackendError:
     """The typed error for an HTTP status or an error event. Pure."""
-    said = f"{base_url} said ({status}): {detail}"
-    low = f"{detail} {code}".lower()
+    error = _typed(f"{base_url} said ({status}): {detail}", status, f"{detail} {code}", retry_after)
+    error.status = status
+    return error
+
+
+def _typed(said: str, status: int, words: str, retry_after: float | None) -> BackendError:
+    low = words.lower()
     if status in (401, 403):
         return KeyRefused(f"{said}. Check the API key")
     if status == 429:

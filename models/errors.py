@@ -28,6 +28,8 @@ class BackendError(MullError):
 
     retryable = False
     """Whether another attempt may succeed."""
+    status: int | None = None
+    """The HTTP status that the backend refused with; None: it failed in another way."""
 
     def __init__(self, message: str, *, partial: Reply | None = None) -> None:
         super().__init__(message)

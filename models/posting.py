@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -190,16 +189,10 @@ class Post:
         return Usage(calls=1, input_tokens=tokens, wasted_tokens=wasted)
 
 
-def _status(error: BackendError) -> int | None:
-    """The HTTP status that a backend's refusal tells of."""
-    said = re.search(r" said \((\d{3})\): ", str(error))
-    return int(said[1]) if said else None
-
-
 def _refused(error: BackendError) -> bool:
     """Whether it was turned away before any work was done."""
     if isinstance(error, BackendFailed):
-        return _status(error) in (501, 503)
+        return error.status in (501, 503)
     return not isinstance(error, BrokenStream | MalformedReply)
 
 
@@ -211,4 +204,4 @@ def unknown_here(error: BackendError) -> bool:
     """
     if isinstance(error, BadRequest | UnknownModel) and "does not support" in str(error):
         return True
-    return not isinstance(error, UnknownModel) and _status(error) in (404, 405, 422, 501)
+    return not isinstance(error, UnknownModel) and error.status in (404, 405, 422, 501)

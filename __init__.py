@@ -18,8 +18,18 @@ if TYPE_CHECKING:
         Usage,
     )
     from .errors import MullError, WrongUsage
-    from .graphs import DEPTHS, Context, Event, open_run
-    from .models import BackendError, Model, NoBackend, Profile
+    from .graphs import (
+        DEPTHS,
+        Calibration,
+        Candidate,
+        Context,
+        Difficulty,
+        Event,
+        Settings,
+        Verdict,
+        open_run,
+    )
+    from .models import BackendError, Model, NoBackend, Profile, RewardModel
     from .tools import Tool, ToolError, ToolOutput
 
 __version__ = "0.1.0"
@@ -36,8 +46,18 @@ _ROOMS = {
         "Usage",
     ),
     "errors": ("MullError", "WrongUsage"),
-    "graphs": ("DEPTHS", "Context", "Event", "open_run"),
-    "models": ("BackendError", "Model", "NoBackend", "Profile"),
+    "graphs": (
+        "DEPTHS",
+        "Calibration",
+        "Candidate",
+        "Context",
+        "Difficulty",
+        "Event",
+        "Settings",
+        "Verdict",
+        "open_run",
+    ),
+    "models": ("BackendError", "Model", "NoBackend", "Profile", "RewardModel"),
     "tools": ("Tool", "ToolError", "ToolOutput"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -50,7 +70,10 @@ __all__ = [
     "BackendError",
     "Budget",
     "BudgetExhausted",
+    "Calibration",
+    "Candidate",
     "Context",
+    "Difficulty",
     "Estimate",
     "Event",
     "Ledger",
@@ -60,11 +83,14 @@ __all__ = [
     "NoBackend",
     "Price",
     "Profile",
+    "RewardModel",
     "SQLiteStore",
+    "Settings",
     "Tool",
     "ToolError",
     "ToolOutput",
     "Usage",
+    "Verdict",
     "WrongUsage",
     "__version__",
     "open_run",

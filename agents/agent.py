@@ -12,7 +12,21 @@ from ..budgets import FREE, Budget, BudgetExhausted, Ledger, Price
 from ..budgets.account import Refuse
 from ..budgets.usage import SMALLEST
 from ..errors import WrongUsage
-from ..graphs import DEPTHS, Context, DepthChosen, Event, Run, Stopped, open_run
+from ..graphs import (
+    DEPTHS,
+    Calibration,
+    Classifier,
+    Context,
+    DepthChosen,
+    Event,
+    Run,
+    Settings,
+    Stopped,
+    Verifier,
+    effort_of,
+    open_run,
+    resolve_verifier,
+)
 from ..graphs.nodes.land import slice_for
 from ..models import Message, Model, Request, resolve_model, user
 from ..models.messages import prompt_bound
@@ -40,7 +54,14 @@ class Agent:
         price: What the model costs, for budgets in dollars.
         tools: Names of built-in tools, typed functions, LangChain tools, or `Tool` objects.
         budget: Limits of each run: a `Budget`, or text as for `Budget.parse`.
-        depth: `"direct"` or `"reason"`.
+        depth: `"auto"` chooses; or `"direct"`, `"reason"`, `"reflect"`, `"vote"`, `"search"`.
+        effort: `"low"`, `"medium"`, `"high"` or `"max"`: a budget and the deepest depth, for people
+            who do not want to think in tokens. A budget or depth that is given wins over it.
+        verifier: Scores candidates: a built-in one's name, a function of yours, or a `Verifier`.
+        larger: A second, dearer model that `auto` may turn to.
+        settings: How far the depths may go.
+        classifier: Estimates how hard a question is, for `auto`.
+        calibration: What was learned of this model, for `auto`.
         tell_budget: Tell the model what remains.
         on_exhausted: `"answer"` gives the best candidate when the budget ends; `"raise"` raises
             `BudgetExhausted`.
@@ -58,13 +79,25 @@ class Agent:
         price: Price | None = None,
         tools: Sequence[Any] = (),
         budget: Budget | str | None = None,
-        depth: str = "reason",
+        depth: str = "auto",
+        effort: str | None = None,
+        verifier: str | Verifier | Callable[..., Any] | None = None,
+        larger: Model | None = None,
+        settings: Settings | None = None,
+        classifier: Classifier | None = None,
+        calibration: Calibration | None = None,
         tell_budget: bool = False,
         on_exhausted: Literal["answer", "raise"] = "answer",
         ledger: Ledger | None = None,
     ) -> None:
         self.budget = _budget(budget)
         self.depth = _known_depth(depth)
+        self._effort = None if effort is None else effort_of(effort)
+        self._settings = settings or Settings()
+        if self._settings.deepest not in DEPTHS:
+            raise WrongUsage(f"settings: deepest={self._settings.deepest!r}: choose a depth")
+        self._verifier = None if verifier is None else resolve_verifier(verifier)
+        self._larger, self._classifier, self._calibration = larger, classifier, calibration
         if isinstance(tools, str):
             raise WrongUsage(f"tools={tools!r}: give a list of tools")
         if price is not None and not isinstance(price, Price):
@@ -90,11 +123,12 @@ class Agent:
         *,
         depth: str | None = None,
         budget: Budget | str | None = None,
+        effort: str | None = None,
         history: Sequence[Message] = (),
     ) -> Answer:
         """Answer, and wait for it; in async code, use `arun`. Raises as `arun`."""
         return run_blocking(
-            lambda: self.arun(question, depth=depth, budget=budget, history=history)
+            lambda: self.arun(question, depth=depth, budget=budget, effort=effort, history=history)
         )
 
     async def arun(
@@ -103,6 +137,7 @@ class Agent:
         *,
         depth: str | None = None,
         budget: Budget | str | None = None,
+        effort: str | None = None,
         history: Sequence[Message] = (),
     ) -> Answer:
         """Answer the question.
@@ -110,6 +145,7 @@ class Agent:
         Args:
             depth: In place of the agent's own.
             budget: Limits in place of the agent's own, one by one.
+            effort: In place of the agent's own.
             history: Earlier turns of the conversation, oldest first.
 
         Raises:
@@ -117,7 +153,7 @@ class Agent:
             BackendError: the type says how the backend failed.
             BudgetExhausted: only with `on_exhausted="raise"`.
         """
-        return await self._answer(question, depth, budget, history, None)
+        return await self._answer(question, depth, budget, effort, history, None)
 
     async def astream(
         self,
@@ -125,6 +161,7 @@ class Agent:
         *,
         depth: str | None = None,
         budget: Budget | str | None = None,
+        effort: str | None = None,
         history: Sequence[Message] = (),
     ) -> AsyncGenerator[Event, None]:
         """The run's events as they happen; the last is `Answered`. Raises as `arun`.
@@ -134,7 +171,7 @@ class Agent:
         """
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         work = asyncio.create_task(
-            self._answer(question, depth, budget, history, events.put_nowait)
+            self._answer(question, depth, budget, effort, history, events.put_nowait)
         )
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -173,17 +210,29 @@ class Agent:
         question: str,
         depth: str | None,
         budget: Budget | str | None,
+        effort: str | None,
         history: Sequence[Message],
         emit: Callable[[Event], None] | None,
     ) -> Answer:
         asked = _asked(question)
         name = self.depth if depth is None else _known_depth(depth)
+        dial = self._effort if effort is None else effort_of(effort)
         limits = self.budget.merged(_budget(budget))
+        if dial is not None and limits == Budget():
+            limits = dial.budget
         if limits.cost is not None and self.model.price == FREE:
             raise WrongUsage("a limit in dollars needs a price: without one, every call costs 0")
         ledger = self._open_ledger(asked, history, limits)
         async with open_run(
-            self.model, ledger, self._toolbox, tell_budget=self._tell_budget
+            self.model,
+            ledger,
+            self._toolbox,
+            settings=self._settings if dial is None else dial.applied(self._settings),
+            verifier=self._verifier,
+            larger=self._larger,
+            classifier=self._classifier,
+            calibration=self._calibration,
+            tell_budget=self._tell_budget,
         ) as run:
             run.watched = emit is not None
             reason = "the agent's own" if depth is None else "asked for"
@@ -193,7 +242,9 @@ class Agent:
             outcome = await self._walk(run, name, asked, history, emit)
         answer = Answer(
             text=outcome.get("text", run.best),
-            depth=name,
+            confidence=outcome.get("confidence"),
+            depth=outcome.get("reached") or name,
+            difficulty=outcome.get("difficulty"),
             stopped=outcome.get("stopped", "deadline"),
             usage=ledger.spent(),
             budget=limits,

@@ -71,7 +71,20 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = commands.add_parser("ask", help="answer one question")
     ask.add_argument("question", help="the question; - reads it from standard input")
-    ask.add_argument("--depth", default="reason", help="direct or reason (default: reason)")
+    ask.add_argument(
+        "--depth",
+        metavar="D",
+        default="auto",
+        help="auto, direct, reason, reflect, vote or search (default: auto)",
+    )
+    ask.add_argument(
+        "--effort", metavar="E", help="low, medium, high or max: a budget and the deepest depth"
+    )
+    ask.add_argument(
+        "--verify", metavar="V", help="verifier of candidates: equations, code or judge"
+    )
+    ask.add_argument("--samples", metavar="N", type=int, help="the most chains of a vote")
+    ask.add_argument("--seed", metavar="N", type=int, help="for runs that can be repeated")
     ask.add_argument(
         "--budget",
         metavar="B",

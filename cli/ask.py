@@ -14,6 +14,7 @@ from rich.text import Text
 from ..agents import Agent, Answer, Answered
 from ..budgets import Budget
 from ..errors import WrongUsage
+from ..graphs import Settings, effort_of
 from ..portal import run_blocking
 from . import ANSWERED, FAILED, NO_BUDGET
 from .live import LiveView, budget_text, stderr_console
@@ -32,7 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
         tools=tools,
         budget=budget,
         depth=arguments.depth,
+        effort=arguments.effort,
+        verifier=arguments.verify,
+        settings=_settings(arguments),
     )
+    if arguments.budget is None and arguments.effort is not None:
+        budget = effort_of(arguments.effort).budget
     with _opened(arguments.trace) as trace:
         answer = run_blocking(lambda: _ask(agent, question, budget, trace))
     if arguments.json:
@@ -58,6 +64,11 @@ async def _ask(agent: Agent, question: str, budget: Budget, trace: IO[str]) -> A
     if not answer.text:
         console.print(Text(f"mull: no answer: {_why(answer)}", "red"), soft_wrap=True)
     return answer
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given = {"samples": arguments.samples, "seed": arguments.seed}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _opened(file: str | None) -> IO[str]:

@@ -20,8 +20,10 @@ from ..graphs import (
     Thinking,
     ToolFinished,
     ToolStarted,
+    VerdictGiven,
 )
 from ..graphs import Text as Said
+from .branches import BranchBoard
 
 TAIL = 6
 """Lines of the model's present text that are shown."""
@@ -59,6 +61,7 @@ class LiveView:
         self._said = ""
         self._attempt = 1
         self._meter: RenderableType = Text("")
+        self._branches = BranchBoard()
         self._live = (
             Live(console=console, refresh_per_second=12, transient=True)
             if console.is_terminal
@@ -84,12 +87,24 @@ class LiveView:
         """Begin a new question: what was shown of the one before goes."""
         self._title, self._said, self._attempt = text, "", 1
         self._recent.clear()
+        self._branches.clear()
 
     def show(self, event: Event, *, above: Ledger | None = None) -> None:
         """Take one event. `above`: show this account's budget in place of the run's own."""
+        if event.branch != "main" and not isinstance(event, BudgetState | ToolFinished):
+            if (line := self._branches.take(event)) is not None:
+                self._line(line)
+            if self._live:
+                self._live.update(self.tail())
+            return
         match event:
-            case DepthChosen(depth=depth):
-                self._line(Text.assemble(("depth  ", "dim"), (depth, "bold cyan")))
+            case DepthChosen(depth=depth, reason=reason):
+                self._line(
+                    Text.assemble(("depth  ", "dim"), (depth, "bold cyan"), (f"  {reason}", "dim"))
+                )
+            case VerdictGiven():
+                if (line := self._branches.take(event)) is not None:
+                    self._line(line)
             case Thinking(text=text, attempt=attempt) | Said(text=text, attempt=attempt):
                 if attempt != self._attempt:
                     self._said, self._attempt = "", attempt
@@ -106,7 +121,7 @@ class LiveView:
                 self._meter = meter(
                     used, event.left if above is None else above.left().as_dict(), self._limits
                 )
-                if self._live is None and not self._brief:
+                if self._live is None and not self._brief and event.branch == "main":
                     self._line(Text(f"budget {budget_text(used, self._limits)}"))
             case _:
                 pass
@@ -120,7 +135,8 @@ class LiveView:
         shown = [*title, *(self._recent + said)[-TAIL:]]
         for line in shown:
             line.no_wrap, line.overflow = True, "ellipsis"
-        return Group(*shown, self._meter)
+        board = self._branches.draw()
+        return Group(*shown, *([] if board is None else [board]), self._meter)
 
     def _keep_said(self) -> None:
         """Move what was said before a tool call up into the lasting part."""

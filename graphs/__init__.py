@@ -2,7 +2,12 @@
 
 from .answers import comparable
 from .depths import DEPTHS, Depth
+from .difficulty import Calibration, Classifier, Difficulty
+from .effort import EFFORTS, Effort, effort_of
 from .events import (
+    BranchCancelled,
+    BranchFinished,
+    BranchStarted,
     BudgetState,
     DepthChosen,
     Event,
@@ -10,26 +15,49 @@ from .events import (
     Thinking,
     ToolFinished,
     ToolStarted,
+    VerdictGiven,
 )
-from .run import Run, open_run
+from .opening import open_run
+from .run import Run
+from .samples import Sample
+from .settings import Settings
 from .state import Context, Outcome, Question, State, Stopped
+from .stopping import StoppingRule
+from .verifiers import Candidate, Verdict, Verifier, resolve_verifier
 
 __all__ = [
     "DEPTHS",
+    "EFFORTS",
+    "BranchCancelled",
+    "BranchFinished",
+    "BranchStarted",
     "BudgetState",
+    "Calibration",
+    "Candidate",
+    "Classifier",
     "Context",
     "Depth",
     "DepthChosen",
+    "Difficulty",
+    "Effort",
     "Event",
     "Outcome",
     "Question",
     "Run",
+    "Sample",
+    "Settings",
     "State",
     "Stopped",
+    "StoppingRule",
     "Text",
     "Thinking",
     "ToolFinished",
     "ToolStarted",
+    "Verdict",
+    "VerdictGiven",
+    "Verifier",
     "comparable",
+    "effort_of",
     "open_run",
+    "resolve_verifier",
 ]

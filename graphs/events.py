@@ -20,7 +20,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthChosen(Event):
-    """How deep the run goes, and why."""
+    """How deep the run goes, and why. `auto` may choose several times."""
 
     kind: ClassVar[str] = "depth_chosen"
     depth: str
@@ -71,6 +71,48 @@ class ToolFinished(Event):
     remembered: bool
     """Answered from memory, at no cost."""
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchStarted(Event):
+    """A branch begins: a chain of a vote, a critique, a step of a search."""
+
+    kind: ClassVar[str] = "branch_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchFinished(Event):
+    """A branch has ended by itself."""
+
+    kind: ClassVar[str] = "branch_finished"
+    ended: str
+    """`whole`, `cut` (by the budget), `weak` (dropped as unlikely), `failed`."""
+    answer: str
+    """Its bare answer, or why there is none."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchCancelled(Event):
+    """A branch was stopped because it was not needed any more."""
+
+    kind: ClassVar[str] = "branch_cancelled"
+    reason: str
+    tokens: int
+    """Spent on it for nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictGiven(Event):
+    """A verifier or a critic has judged the branch's answer."""
+
+    kind: ClassVar[str] = "verdict"
+    verifier: str
+    score: float
+    """From 0 to 1."""
+    passed: bool | None
+    """None: it could not tell."""
+    reasons: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

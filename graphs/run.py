@@ -1,28 +1,26 @@
-"""Run: the live things behind a context: ledger, model, tools. Looked up by the run's key."""
+"""Run: the live things behind a context: ledger, model, tools, and what nodes do with them."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langgraph.runtime import Runtime
-
 from ..budgets import Budget, BudgetExhausted, Ledger
-from ..errors import WrongUsage
-from ..models import Delta, Model, Reply, Request, resolve_model
-from ..tools.registry import resolve_tools
+from ..models import Delta, Model, Reply, Request
+from ..models.forcing import Thinking as Forced
+from ..models.forcing import ask_forced
 from ..tools.tool import Scope
 from ..tools.toolbox import Toolbox, ToolResult
 from .answers import comparable
+from .difficulty import Calibration, Cascade, Classifier
 from .events import BudgetState, Text, Thinking
-from .state import Context, State
-
-ABANDONED = 600.0
-"""Seconds without a node after which a run that its graph opened counts as abandoned."""
+from .race import Race
+from .settings import Settings
+from .verifiers.verifier import Verifier
 
 Emit = Callable[[Any], None]
 
@@ -32,12 +30,20 @@ LANDING_SECONDS = 10.0
 
 @dataclass(eq=False)
 class Run:
-    """One run while it is alive. Nodes reach it by `run_of`; nothing of it is in the state."""
+    """One run, or one branch of it, while it is alive. Nothing of it is in the state."""
 
     ledger: Ledger
     model: Model
     toolbox: Toolbox
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    settings: Settings = field(default_factory=Settings)
+    verifier: Verifier | None = None
+    larger: Model | None = None
+    """A second, dearer model that `auto` may turn to."""
+    classifier: Classifier = field(default_factory=Cascade)
+    """Estimates how hard the question is, for `auto`."""
+    calibration: Calibration | None = None
+    """What was learned of this model's difficulty with questions like these."""
     tell_budget: bool = False
     """Whether the model is told what remains."""
     watched: bool = True
@@ -53,32 +59,74 @@ class Run:
     """The refusal that ended the thinking, if the budget did."""
     trace: list[dict[str, Any]] = field(default_factory=list)
     """Steps as they end, for a run that is cut short."""
-    alone: bool = False
-    """Opened by its own graph, and closed when the graph concludes."""
+    told: int = 0
+    """Steps of the trace that a graph has handed on."""
+    parent: Run | None = None
+    """The run that this is a branch of."""
+    varied: bool = False
+    """A chain that must differ from its siblings: sampled at a temperature above 0."""
+    watch: Callable[[Delta], None] | None = None
+    """Sees each piece of text as it arrives, with logprobs; what it raises ends the call."""
+    failure: Exception | None = None
+    """What the first branch that failed raised."""
+    race: Race | None = None
+    """The wave of chains that is running."""
+    nodes: int = 0
+    """Nodes at work."""
+    forget: Callable[[], None] | None = None
+    """Takes a run that its own graph opened off the list; None: whoever opened it closes it."""
     timer: asyncio.TimerHandle | None = None
     """Closes a run that its graph opened and then left without concluding."""
 
+    @property
+    def branch(self) -> str:
+        """Name of the branch, for events: a path below `main`."""
+        return self.scope.branch
+
     async def ask(
-        self, request: Request, call_id: str, emit: Emit, *, landing: bool = False
+        self,
+        request: Request,
+        call_id: str,
+        emit: Emit,
+        *,
+        landing: bool = False,
+        thinks: bool = False,
     ) -> Reply:
         """One model call for a node: paid, streamed as events, and followed by the budget's state.
 
-        Raises what `Model.ask` raises.
+        Args:
+            landing: May use what is held back for the final answer. A branch leaves that to its
+                run, until the run has an answer.
+            thinks: The run's limits of thinking hold: it may become several calls.
+
+        Raises what `Model.ask` raises, and what `watch` raises.
         """
 
         def tell(delta: Delta) -> None:
-            if delta.reasoning:
-                emit(Thinking(text=delta.reasoning, attempt=delta.attempt))
-            if delta.text:
-                emit(Text(text=delta.text, attempt=delta.attempt))
+            if self.watch is not None:
+                self.watch(delta)
+            if self.watched and delta.reasoning:
+                emit(Thinking(branch=self.branch, text=delta.reasoning, attempt=delta.attempt))
+            if self.watched and delta.text:
+                emit(Text(branch=self.branch, text=delta.text, attempt=delta.attempt))
 
-        try:
+        async def once(request: Request, call_id: str) -> Reply:
             return await self.model.ask(
-                request,
+                self._shaped(request, call_id),
                 ledger=self.ledger,
                 call_id=call_id,
-                landing=landing,
-                on_delta=tell if self.watched else None,
+                landing=self._may_land(landing),
+                on_delta=tell if self.watched or self.watch is not None else None,
+            )
+
+        forced = Forced(at_least=self.settings.think_at_least, at_most=self.settings.think_at_most)
+        try:
+            if not thinks or forced == Forced():
+                return await once(request, call_id)
+            prefill = (await self.model.capabilities()).prefill
+            prompts = self.model.profile.prompts
+            return await ask_forced(
+                once, request, call_id, forced, prefill=prefill, prompts=prompts
             )
         except BudgetExhausted as error:
             self.exhausted = self.exhausted or error
@@ -86,11 +134,44 @@ class Run:
         finally:
             self.tell_state(emit)
 
+    def _shaped(self, request: Request, call_id: str) -> Request:
+        """The request with the run's settings, where it does not say otherwise."""
+        changes: dict[str, Any] = {}
+        if self.settings.effort and request.reasoning_effort is None:
+            changes["reasoning_effort"] = self.settings.effort
+        if self.settings.seed is not None and request.seed is None:
+            place = zlib.crc32(f"{self.branch}/{call_id}".encode())
+            changes["seed"] = (self.settings.seed * 1_000_003 + place) % 2**31
+        if self.varied and request.temperature is None:
+            changes["temperature"] = self.model.profile.sampling_temperature
+        if self.watch is not None:
+            changes["logprobs"] = True
+        return replace(request, **changes) if changes else request
+
     def tell_state(self, emit: Emit) -> None:
-        """Emit what is spent and what remains."""
+        """Emit what is spent and what remains, of the whole run."""
         if self.watched:
-            spent, left = self.ledger.spent(), self.ledger.left()
-            emit(BudgetState(spent=spent.as_dict(), left=left.as_dict()))
+            top = self.root.ledger
+            emit(
+                BudgetState(
+                    branch=self.branch,
+                    spent=top.spent().as_dict(),
+                    left=top.left().as_dict(),
+                )
+            )
+
+    def _may_land(self, landing: bool) -> bool:
+        """Whether a call may use what is held back: the final answer, or any once there is one."""
+        return (landing and self.parent is None) or self.root.states_answer()
+
+    def left(self) -> Budget:
+        """What the next call may spend at most."""
+        return self.ledger.left(landing=self.root.states_answer())
+
+    @property
+    def root(self) -> Run:
+        """The run that this is a branch of, at the top; itself, if it is none."""
+        return self if self.parent is None else self.parent.root
 
     def offer(self, text: str, *, whole: bool) -> None:
         """A candidate for the answer.
@@ -104,6 +185,13 @@ class Run:
         if text.strip() and better:
             self.best, self.whole = text, whole
 
+    def prefer(self, text: str) -> None:
+        """The answer that is best by all that is known, here and in the runs above."""
+        run: Run | None = self
+        while run is not None:
+            run.best, run.whole = text, True
+            run = run.parent
+
     def states_answer(self) -> bool:
         """Whether the best candidate is finished and says in so many words what its answer is."""
         return self.whole and comparable(self.best) is not None
@@ -114,6 +202,8 @@ class Run:
 
     def thinking_seconds(self) -> float | None:
         """Seconds until the final answer must be begun; None: no time limit."""
+        if self.parent is not None:
+            return self.parent.thinking_seconds()
         left, limit = self.ledger.seconds_left(), self.ledger.budget.seconds
         if left is None:
             return None
@@ -125,76 +215,16 @@ class Run:
             more |= {"tokens": reply.usage.total_tokens, "seconds": round(reply.seconds, 3)}
         self.trace.append({"node": node, "reason": reason, **more})
 
+    def news(self) -> list[dict[str, Any]]:
+        """The steps of the trace that no graph has handed on yet."""
+        new, self.told = self.trace[self.told :], len(self.trace)
+        return new
+
     async def conclude(self) -> list[dict[str, Any]]:
-        """The whole trace; a run that its graph opened by itself ends here."""
-        if self.alone:
+        """The rest of the trace; a run that its graph opened by itself ends here."""
+        if self.forget is not None:
             if self.timer is not None:
                 self.timer.cancel()
-            _RUNS.pop(self.key, None)
+            self.forget()
             await self.scope.aclose()
-        return self.trace
-
-
-_RUNS: dict[str, Run] = {}
-
-
-@asynccontextmanager
-async def open_run(
-    model: Model,
-    ledger: Ledger,
-    toolbox: Toolbox | None = None,
-    *,
-    tell_budget: bool = False,
-) -> AsyncIterator[Run]:
-    """A run for the length of the block: pass `Context(run=run.key)` to a depth's graph."""
-    key = ledger.key if ledger.key not in _RUNS else f"{ledger.key}.{uuid.uuid4().hex}"
-    run = Run(ledger, model, toolbox or Toolbox(), key=key, tell_budget=tell_budget)
-    _RUNS[run.key] = run
-    try:
-        yield run
-    finally:
-        _RUNS.pop(run.key, None)
-        await run.scope.aclose()
-
-
-@asynccontextmanager
-async def run_of(state: State, runtime: Runtime[Context]) -> AsyncIterator[Run]:
-    """The run that a node belongs to; a node writes `run.key` back into the state.
-
-    A run that its graph opened by itself ends when a node fails, or when no node comes for
-    `ABANDONED` seconds.
-
-    Raises `NoBackend` where a run must be opened for a bare context and no model is configured,
-    and `WrongUsage` for the key of a run that is not open here.
-    """
-    run = _find(state, runtime)
-    if run.timer is not None:
-        run.timer.cancel()
-    try:
-        yield run
-    except BaseException:
-        await run.conclude()
-        raise
-    if run.alone and run.key in _RUNS:
-        loop = asyncio.get_running_loop()
-        run.timer = loop.call_later(ABANDONED, lambda: loop.create_task(run.conclude()))
-
-
-def _find(state: State, runtime: Runtime[Context]) -> Run:
-    context = runtime.context or Context()
-    key = state.get("run") or context.run
-    if key:
-        if key not in _RUNS:
-            raise WrongUsage(
-                f"run {key!r} (limits {state.get('limits')}) is not open here, and without its "
-                "ledger it would start from a fresh budget: open_run(model, Ledger(budget, "
-                f"key={key!r}, store=…)) around the graph"
-            )
-        return _RUNS[key]
-    budget = Budget.parse(context.budget) if context.budget else Budget()
-    model = resolve_model(context.model, base_url=context.base_url)
-    toolbox = Toolbox(resolve_tools(context.tools), specs=model.profile.tool_specs)
-    run = Run(Ledger(budget), model, toolbox, alone=True)
-    run.key = run.ledger.key
-    _RUNS[run.key] = run
-    return run
+        return self.news()

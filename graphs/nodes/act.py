@@ -11,7 +11,8 @@ from ...models import Message
 from ...models.messages import ToolCallMessage
 from ...tools.toolbox import ToolResult
 from ..events import ToolFinished, ToolStarted
-from ..run import Emit, Run, run_of
+from ..opening import run_of
+from ..run import Emit, Run
 from ..state import Context, State
 
 
@@ -49,7 +50,7 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
 
 async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
-    emit(ToolStarted(id=call["id"], tool=name, arguments=arguments))
+    emit(ToolStarted(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
     try:
         outcome = await run.toolbox.call(
             name,
@@ -64,6 +65,7 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> To
         outcome = ToolResult(EXHAUSTED, failed=True)
     emit(
         ToolFinished(
+            branch=run.branch,
             id=call["id"],
             tool=name,
             text=outcome.text,

@@ -6,7 +6,8 @@ from langgraph.runtime import Runtime
 
 from ...budgets import BudgetExhausted
 from ...models import DeadlineReached, MalformedReply, Message, Reply, Request, system, user
-from ..run import Emit, Run, run_of
+from ..opening import run_of
+from ..run import Emit, Run
 from ..state import Context, State, Stopped
 
 
@@ -18,10 +19,14 @@ async def answer(state: State, runtime: Runtime[Context]) -> State:
 
 async def _answer(run: Run, state: State, emit: Emit) -> State:
     stopped: Stopped = "answered"
-    request = Request(messages=opening(run, state, "direct.system", SYSTEM))
+    request = Request(
+        messages=opening(run, state, "direct.system", SYSTEM),
+        # A branch leaves the run the time to land; the run itself may use all of it.
+        timeout=None if run.parent is None else run.thinking_seconds(),
+    )
     try:
         # The only call of this depth is also its landing.
-        reply = await run.ask(request, "answer", emit, landing=True)
+        reply = await run.ask(request, "answer", emit, landing=True, thinks=True)
         run.note("answer", reply.finish_reason, reply)
         run.offer(said(run, reply), whole=True)
         stopped = verdict(reply)

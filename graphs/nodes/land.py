@@ -9,7 +9,8 @@ from langgraph.runtime import Runtime
 from ...budgets import Amount, Budget, BudgetExhausted, Price
 from ...models import BackendError, DeadlineReached, Message, Profile, Request, user
 from ...models.messages import prompt_bound
-from ..run import Emit, Run, run_of
+from ..opening import run_of
+from ..run import Emit, Run
 from ..state import Context, State, Stopped
 from .answer import said, verdict, why_stopped
 
@@ -20,7 +21,8 @@ OUTPUT = 256
 async def land(state: State, runtime: Runtime[Context]) -> State:
     """Ask for the answer with what is known. Without the means, the best candidate is the answer.
 
-    A candidate that already states its answer is taken as it is: it costs nothing.
+    A candidate that already states its answer is taken as it is: it costs nothing. A branch whose
+    budget or time is up has what it has: the means that are left are the run's.
     """
     async with run_of(state, runtime) as run:
         return await _land(run, state, runtime.stream_writer)
@@ -28,7 +30,8 @@ async def land(state: State, runtime: Runtime[Context]) -> State:
 
 async def _land(run: Run, state: State, emit: Emit) -> State:
     stopped: Stopped = state.get("stopped", "budget")
-    if not run.states_answer():
+    ended = run.parent is not None and stopped in ("budget", "deadline")
+    if not (run.states_answer() or ended):
         try:
             reply = await run.ask(
                 Request(messages=await _messages(run, state), max_tokens=OUTPUT),
@@ -74,7 +77,7 @@ async def _messages(run: Run, state: State) -> list[Message]:
     finish = run.prompt("land.user", FINISH)
     if not finish:
         return [*history, user(state["question"])]
-    notes = [note for message in state.get("messages", ()) if (note := _note(message))]
+    notes = [note for message in state.get("messages", ()) if (note := note_of(message))]
     context = (await run.model.capabilities()).context
     rooms = [room for room in (run.ledger.left().tokens, context) if room is not None]
     allowance = run.model.profile.allowance
@@ -87,7 +90,7 @@ async def _messages(run: Run, state: State) -> list[Message]:
         notes = notes[1:]
 
 
-def _note(message: Message) -> str:
+def note_of(message: Message) -> str:
     """A message of the way, as one line of notes."""
     calls = [call["function"] for call in message.get("tool_calls", ())]
     asked = "".join(f"[called {call['name']}: {call['arguments']}]" for call in calls)

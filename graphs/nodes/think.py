@@ -21,7 +21,8 @@ from ...models import (
     user,
 )
 from ..loop_guard import stuck
-from ..run import Emit, Run, run_of
+from ..opening import run_of
+from ..run import Emit, Run
 from ..state import Context, State, Stopped
 from .answer import opening, said, verdict, why_stopped
 
@@ -70,7 +71,7 @@ async def _think(run: Run, state: State, emit: Emit) -> Next:
         timeout=seconds,
     )
     try:
-        reply = await run.ask(request, f"think.{turn}", emit, landing=last)
+        reply = await run.ask(request, f"think.{turn}", emit, landing=last, thinks=True)
     except BudgetExhausted as error:
         return _land(run, update, str(error), why_stopped(error))
     except DeadlineReached as error:

@@ -38,7 +38,7 @@ def in_turn(*replies: Reply | str) -> Callable[[Any], Reply | str]:
 
 
 def agent_on(server: FaultServer, **more: Any) -> Agent:
-    return Agent("m", base_url=server.base_url, **more)
+    return Agent("m", base_url=server.base_url, **{"depth": "reason", **more})
 
 
 def add(a: int, b: int) -> int:

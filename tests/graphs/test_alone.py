@@ -8,7 +8,7 @@ from fault_server import FaultServer, Reply
 from langgraph.graph import END, START, StateGraph
 
 from mull.graphs import DEPTHS, BudgetState, Context, Text, ToolFinished, ToolStarted
-from mull.graphs.run import _RUNS
+from mull.graphs.opening import RUNS
 from mull.models import BackendError, NoBackend
 
 ASKED: Any = {"question": "How many?"}
@@ -24,7 +24,7 @@ async def test_a_depth_alone_answers_and_leaves_nothing(server: FaultServer, dep
     server.reply = SURE
     outcome = await DEPTHS[depth].graph.ainvoke(ASKED, context=context(server))
     assert outcome["text"] == SURE
-    assert not _RUNS
+    assert not RUNS
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -41,7 +41,7 @@ async def test_a_depth_alone_that_fails_leaves_nothing(server: FaultServer, dept
     server.fault = "status_400"
     with pytest.raises(BackendError):
         await DEPTHS[depth].graph.ainvoke(ASKED, context=context(server))
-    assert not _RUNS
+    assert not RUNS
 
 
 async def test_a_depth_alone_takes_built_in_tools_by_name(server: FaultServer) -> None:
@@ -85,7 +85,7 @@ async def test_a_depth_is_a_node_of_somebody_elses_graph(server: FaultServer) ->
     server.reply = SURE
     out = await graph.ainvoke(ASKED, context=context(server))
     assert out["loud"] == "ANSWER: 42"
-    assert not _RUNS
+    assert not RUNS
 
 
 async def test_runs_at_the_same_time_do_not_mix(server: FaultServer) -> None:

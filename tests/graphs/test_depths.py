@@ -302,7 +302,7 @@ async def test_a_profile_can_leave_out_the_budget_line(bench: Bench) -> None:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 async def test_earlier_turns_come_before_the_question(bench: Bench, depth: str) -> None:
-    bench.script(SURE)
+    bench.server.reply = SURE
     await bench.run(depth, history=[user("Hello"), {"role": "assistant", "content": "Hi"}])
     assert [m["content"] for m in bench.asked(0)][1:] == ["Hello", "Hi", QUESTION]
 
@@ -325,5 +325,5 @@ async def test_direct_may_spend_all_of_the_budget_on_its_one_call(bench: Bench) 
 
 @pytest.mark.parametrize("depth", DEPTHS)
 async def test_a_reply_that_the_backend_filters_is_a_refusal(bench: Bench, depth: str) -> None:
-    bench.script(Reply("I", finish_reason="content_filter"))
+    bench.server.reply = lambda body: Reply("I", finish_reason="content_filter")
     assert (await bench.run(depth))["stopped"] == "refused"

@@ -28,6 +28,8 @@ class Capabilities:
     """It continues a last assistant message."""
     logprobs: bool = False
     """It tells the logprobs of the tokens it generates."""
+    refuses: frozenset[str] = frozenset()
+    """Optional settings that it turned down for this model: they are left out from then on."""
     keep_alive: bool = True
     """Its connections may be used again. llama.cpp closes them after a stream without saying so."""
 

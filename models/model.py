@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from dataclasses import replace
 
 from ..budgets import FREE, Bound, CallKnown, Hold, Ledger, Price
@@ -25,6 +26,10 @@ from .profile import Profile
 from .reply import Reply
 from .retry import RetryPolicy
 from .typical import Typical
+
+OPTIONAL = ("reasoning_effort", "temperature", "top_p", "seed", "logprobs", "top_logprobs")
+"""Settings that a call is worth making without."""
+_UNKNOWN = re.compile(r"not support|unsupported|unrecognized|unknown (?:param|arg|field)", re.I)
 
 CALL_TIMEOUT = 300.0
 """Seconds that one attempt may take, from the moment it has one of the backend's places."""
@@ -249,6 +254,7 @@ class Model:
             }
             if request.temperature is None and self.profile.temperature is not None:
                 body["temperature"] = self.profile.temperature
+            body = {name: value for name, value in body.items() if name not in capabilities.refuses}
             await attempt.run(
                 body,
                 keep_alive=capabilities.keep_alive,
@@ -261,9 +267,22 @@ class Model:
         return attempt.reply(entry.usage)
 
     def _adapt(self, error: BadRequest, used: Capabilities) -> bool:
-        """Learn from a 400 that wants the newer name of the output limit. True: worth a retry."""
-        if used.max_tokens_field != "max_tokens" or "max_completion_tokens" not in str(error):
-            return False
-        known = self._capabilities or used
-        self._capabilities = replace(known, max_tokens_field="max_completion_tokens")
-        return True
+        """Learn from a 400: the output limit's newer name, or an optional setting that is not taken.
+
+        True: worth a retry.
+        """
+        known, said = self._capabilities or used, str(error)
+        if used.max_tokens_field == "max_tokens" and "max_completion_tokens" in said:
+            self._capabilities = replace(known, max_tokens_field="max_completion_tokens")
+            return True
+        refused = refused_settings(said) - used.refuses
+        if refused:
+            self._capabilities = replace(known, refuses=known.refuses | refused)
+        return bool(refused)
+
+
+def refused_settings(said: str) -> frozenset[str]:
+    """The optional settings that an error turns down as such, and not for their value. Pure."""
+    if not _UNKNOWN.search(said):
+        return frozenset()
+    return frozenset(name for name in OPTIONAL if re.search(rf"\b{name}\b", said))

@@ -38,6 +38,7 @@ from mull.models import (
 from mull.models import Reply as Answered
 from mull.models.capabilities import count_prompt
 from mull.models.demo import DEMO_PROFILE
+from mull.models.model import refused_settings
 
 ASK = [user("How many?")]
 ADD: dict[str, Any] = {
@@ -250,6 +251,22 @@ async def test_calls_that_learn_it_at_the_same_time_all_succeed(
     calls = (model.ask(Request(messages=ASK), ledger=ledger, call_id=f"c{i}") for i in range(8))
     replies = await asyncio.gather(*calls)
     assert {reply.finish_reason for reply in replies} == {"stop"}
+
+
+async def test_a_setting_that_the_model_does_not_take_is_left_out_from_then_on(
+    server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.unsupported = ["reasoning_effort", "temperature"]
+    model = leftovers.model()
+    for _ in range(2):
+        await ask(leftovers, model, reasoning_effort="low", temperature=0.0, seed=4)
+    assert [exchange.status for exchange in server.requests] == [400, 400, 200, 200]
+    assert server.requests[-1].body["seed"] == 4
+
+
+def test_a_setting_is_kept_where_only_its_value_is_wrong() -> None:
+    assert not refused_settings("temperature must be between 0 and 2")
+    assert refused_settings("'temperature' does not support 0 with this model") == {"temperature"}
 
 
 async def test_a_prefill_for_vllm_asks_to_continue_the_last_message(

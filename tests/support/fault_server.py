@@ -125,6 +125,8 @@ class Knobs:
     """Empty: any name is served."""
     max_tokens_field: str | None = None
     """The only name of the limit that is accepted; None takes both."""
+    unsupported: Sequence[str] = ()
+    """Settings that it turns down, as OpenAI does for some models."""
 
 
 @dataclass
@@ -447,6 +449,10 @@ class FaultServer(Knobs):
         if fault == "status_404_model" or (self.models and model not in self.models):
             raise Refused(404, f"The model `{model}` does not exist.", "model_not_found")
         names = {"max_tokens", "max_completion_tokens"}
+        for name in self.unsupported:
+            if name in exchange.body:
+                said = f"Unsupported parameter: '{name}' is not supported with this model."
+                raise Refused(400, said, "unsupported_parameter")
         for name in names - {self.max_tokens_field} if self.max_tokens_field else ():
             if body.get(name) is not None:
                 message = f"Unsupported parameter: '{name}' is not supported with this model."

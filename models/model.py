@@ -267,7 +267,7 @@ class Model:
         return attempt.reply(entry.usage)
 
     def _adapt(self, error: BadRequest, used: Capabilities) -> bool:
-        """Learn from a 400: the output limit's newer name, or an optional setting that is not taken.
+        """Learn from a 400: the output limit has a newer name, or a setting is not taken.
 
         True: worth a retry.
         """

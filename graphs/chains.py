@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,17 +31,28 @@ class WeakChain(Exception):
 
 
 class Watcher:
-    """Measures a chain's confidence while it streams, and ends one that is too weak."""
+    """Measures a chain's confidence while it streams, and ends one that is too weak.
 
-    def __init__(self, cut_off: float | None) -> None:
+    Args:
+        cut_off: The confidence below which a chain is too weak by now; None: too early to say.
+    """
+
+    def __init__(self, cut_off: Callable[[], float | None]) -> None:
         self.confidence = Confidence()
         self._cut_off = cut_off
+        self._attempt = 1
 
     def __call__(self, delta: Delta) -> None:
         """Take a piece of the reply. Raises `WeakChain`."""
+        if delta.attempt > self._attempt:
+            self.confidence = Confidence()  # A stream that broke is no part of the chain.
+        self._attempt = delta.attempt
         self.confidence.feed(delta.logprobs)
         weakest = self.confidence.weakest_group
-        if self._cut_off is not None and weakest is not None and weakest < self._cut_off:
+        if weakest is None:
+            return
+        limit = self._cut_off()
+        if limit is not None and weakest < limit:
             raise WeakChain
 
 
@@ -61,10 +72,15 @@ async def walk(
     question: str,
     history: Sequence[Message] = (),
     samples: Sequence[Sample] = (),
+    *,
+    watcher: Watcher | None = None,
 ) -> Walked:
     """Walk a depth's graph in a branch. Whatever goes wrong in it is the sample's, and only its.
 
     What was raised is kept in `branch.failure`.
+
+    Args:
+        watcher: Watches the branch where the backend tells logprobs.
     """
     given: Mapping[str, Any] = {
         "question": question,
@@ -73,6 +89,8 @@ async def walk(
         "samples": list(samples),
     }
     try:
+        if watcher is not None and (await branch.model.capabilities()).logprobs:
+            branch.watch = watcher
         outcome = await graph.ainvoke(given, output_keys=OUTPUT)
     except GraphBubbleUp:
         raise
@@ -97,13 +115,21 @@ async def walk(
 async def check(run: Run, sample: Sample, question: str, emit: Emit, *, name: str) -> Sample:
     """The sample with the verdict of the run's verifier, where there is one.
 
-    A person is not asked about every sample: the graph asks once, in a node of its own.
+    A person is not asked about every sample: the graph asks once, in a node of its own. A verifier
+    that raises leaves the sample unverified: the answer is paid for, and may still be right.
     """
     verifier = run.verifier
     whole = sample["ended"] == "whole" and sample["text"].strip()
     if verifier is None or isinstance(verifier, Human) or not whole:
         return sample
-    verdict = await verdict_on(run, sample, question, emit, name=name)
+    try:
+        verdict = await verdict_on(run, sample, question, emit, name=name)
+    except GraphBubbleUp:
+        raise
+    except Exception as error:  # noqa: BLE001 - foreign code: the reason is told
+        said = f"not verified: {type(error).__name__}: {error}"
+        verdict = Verdict(score=0.5, passed=None, reasons=said, verifier=verifier.name)
+        tell_verdict(run, verdict, emit)
     return judged(sample, verdict, decisive=verifier.decisive)
 
 

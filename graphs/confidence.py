@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +12,8 @@ GROUP = 128
 """Tokens of one group: the window that a chain's confidence is averaged over."""
 WARM_UP = 8
 """Whole chains before the weak ones can be told from the rest."""
+LEAST = -100.0
+"""A logprob below this counts as this: backends report minus infinity for what cannot be."""
 KEPT = 0.9
 """Share of the chains that a cut-off would have kept: conservative, as in the paper."""
 
@@ -58,7 +61,7 @@ def cut_off(finished: Sequence[float]) -> float | None:
     """The confidence below which a chain is dropped; None while too few are finished."""
     if len(finished) < WARM_UP:
         return None
-    return sorted(finished)[int((1 - KEPT) * len(finished))]
+    return sorted(finished)[len(finished) - math.ceil(KEPT * len(finished))]
 
 
 def weights(confidences: Sequence[float | None]) -> list[float]:
@@ -81,5 +84,10 @@ def _place(known: Sequence[float], value: float) -> float:
 
 def _of(token: TokenLogprob) -> float:
     if not token.top:
-        return token.logprob
-    return -sum(logprob for _, logprob in token.top) / len(token.top)
+        return _sane(token.logprob)
+    return -sum(_sane(logprob) for _, logprob in token.top) / len(token.top)
+
+
+def _sane(logprob: float) -> float:
+    """A number from `LEAST` to 0, whatever came: what is not a number counts as 0."""
+    return max(LEAST, min(0.0, logprob))

@@ -21,7 +21,7 @@ EASY = 0.8
 """Probability that `direct` is right from which it is tried before `reason`."""
 LIFT = {"reason": 0.3, "reflect": 0.3, "vote": 0.5, "search": 0.5, "larger": 0.5}
 """How much of what is wrong a depth likely mends; a larger model, whatever the depth."""
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.04
 """Probability of being right that a further depth must be expected to add."""
 
 Which = Literal["main", "larger"]
@@ -34,6 +34,7 @@ class Need:
     tokens: int = 0
     calls: int = 1
     seconds: float = 0.0
+    """Of one call: what runs beside it takes no longer."""
     cost: Decimal = Decimal(0)
 
     def within(self, left: Budget) -> bool:
@@ -59,6 +60,8 @@ class Evidence:
     """Probability that the present answer is right; 0 without one."""
     answers: int = 0
     """Samples with an answer."""
+    larger: bool = False
+    """The present answer is the larger model's: a smaller one has no more to say."""
     open: bool = False
     """The answers cannot be compared as text."""
     refused: bool = False
@@ -114,14 +117,20 @@ def decide(evidence: Evidence, options: Options, left: Budget) -> Go | Finish:
             return go
     if gains:
         return Finish("the budget pays for no more", paid=False)
+    if not evidence.answers:
+        return Finish("nothing else is left to try")
     return Finish(f"no deeper step is worth its price at probability {evidence.p_right:.2f}")
 
 
 def _first(evidence: Evidence, options: Options) -> list[tuple[Go, float]]:
-    """Before there is an answer: the cheapest likely one, then whatever can be paid."""
+    """Before there is an answer: the cheapest likely one, then whatever can be paid.
+
+    Tools are there to be used: with them, `direct` is what remains when `reason` gave nothing.
+    """
     p = evidence.p_direct
     told = f"direct is right with probability {p:.2f}"
-    names = ["direct", "reason"] if p >= EASY else ["reason", "direct"]
+    easy = p >= EASY and not options.tools
+    names = ["direct", "reason"] if easy else ["reason", "direct"]
     return [
         (Go(name, model, told), 1.0)
         for model in _MODELS
@@ -134,24 +143,22 @@ def _further(evidence: Evidence, options: Options) -> list[tuple[Go, float]]:
     """With an answer that may be wrong, the most promising step first."""
     told = f"right with probability {evidence.p_right:.2f} only"
     names = ["reflect"] if evidence.open else ["vote", "search", "reflect"]
-    if options.tools and ("main", "reason") not in evidence.tried:
+    if options.tools or options.deepest == "reason":
         names.insert(0, "reason")
     if not options.verifier:
         names = [name for name in names if name != "search"]
-    if not any(_allowed(name, options) for name in names if name != "reason"):
-        names = ["reflect", "reason"]
     missing = 1 - evidence.p_right
-    steps = [
-        (Go(name, "main", told), missing * LIFT[name])
-        for name in names
-        if _allowed(name, options) and ("main", name) not in evidence.tried
-    ]
-    steps += [
+    steps = [(Go(name, "main", told), missing * LIFT[name]) for name in names]
+    single = "reason" if _allowed("reason", options) else "direct"
+    further = [
         (Go(name, "larger", f"{told}; the larger model"), missing * LIFT["larger"])
-        for name in ("reason", "reflect" if evidence.open else "vote")
-        if _allowed(name, options) and ("larger", name) not in evidence.tried
+        for name in (single, "reflect" if evidence.open else "vote")
     ]
-    return steps
+    return [
+        (go, gain)
+        for go, gain in (further if evidence.larger else steps + further)
+        if _allowed(go.depth, options) and (go.model, go.depth) not in evidence.tried
+    ]
 
 
 _MODELS: tuple[Which, ...] = ("main", "larger")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from .samples import Sample, merged
@@ -39,15 +38,18 @@ class Race:
     async def run(self, work: Coroutine[Any, Any, T], seconds: float | None) -> T | None:
         """The chain's result, or None when it is not needed any more or its time is up.
 
-        A chain that is not needed is cancelled, and its connections are closed, at once.
+        A chain that is not needed is cancelled, and its connections are closed, at once; one that
+        ends all the same while it is being cancelled has its result.
         """
+        if self.decided:
+            work.close()
+            return None
         task = asyncio.create_task(work)
         over = asyncio.create_task(self._over.wait())
         try:
             await asyncio.wait({task, over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
         finally:
             over.cancel()
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({task, over})
+            await asyncio.wait({task, over})
+        return None if task.cancelled() else task.result()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import WrongUsage
+from ..models.forcing import Thinking
+from .policy import ORDER
 
 Algorithm = Literal["ab-mcts", "tot-bfs", "mcts"]
 """How a search chooses what to expand."""
@@ -40,13 +42,16 @@ class Settings:
     """Sent with each call, another for each branch, for runs that can be repeated."""
 
     def __post_init__(self) -> None:
-        for name in ("samples", "rounds", "expansions"):
-            if getattr(self, name) < 1:
-                raise WrongUsage(f"{name}={getattr(self, name)}: at least one")
-        if self.at_once is not None and self.at_once < 1:
-            raise WrongUsage(f"at_once={self.at_once}: at least one")
-        if self.think_at_most is not None and self.think_at_most < 1:
-            raise WrongUsage(f"think_at_most={self.think_at_most}: at least one token")
+        counts = {name: getattr(self, name) for name in ("samples", "rounds", "expansions")}
+        if self.at_once is not None:
+            counts["at_once"] = self.at_once
+        for name, count in counts.items():
+            if not isinstance(count, int) or count < 1:
+                raise WrongUsage(f"{name}={count!r}: give a whole number, at least one")
+        Thinking(at_least=self.think_at_least, at_most=self.think_at_most)
         if self.algorithm not in (None, *get_args(Algorithm)):
             known = ", ".join(get_args(Algorithm))
             raise WrongUsage(f"there is no search algorithm {self.algorithm!r}: choose {known}")
+        if self.deepest not in ORDER:
+            known = ", ".join(ORDER)
+            raise WrongUsage(f"deepest={self.deepest!r} is no depth that can be chosen: {known}")

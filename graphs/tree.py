@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
+from threading import Lock
 from typing import Any, TypedDict
 
 from .settings import Algorithm
@@ -45,14 +45,17 @@ class Expansion(TypedDict):
     """What was said of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A node to propose a step from."""
+class Target(TypedDict):
+    """A node to propose a step from. Plain values: a checkpoint holds it while it is expanded."""
 
     node: int
-    steps: tuple[str, ...] = ()
-    final: bool = False
-    reasons: str = ""
+    """Its number; `ROOT`."""
+    steps: list[str]
+    """From the root to it."""
+    final: bool
+    """Whether it states an answer."""
+    reasons: str
+    """What was said of it."""
 
 
 def plan(
@@ -60,12 +63,13 @@ def plan(
 ) -> list[Target]:
     """The next nodes to expand at once: at most `width`, at least one.
 
-    A seed makes the choice of `ab-mcts`, which is drawn at random, repeatable.
+    A seed makes the choice of `ab-mcts`, which is drawn at random, repeatable. The rows are those
+    that earlier plans led to; places that are missing in a wave are expansions that failed.
     """
     rows = in_order(rows)
     if algorithm == "tot-bfs" and not rows:
         # The library takes one step from the root: ToT proposes as many as from any node.
-        return [Target(ROOT)] * min(width, BRANCHING)
+        return [_target(rows, ROOT)] * min(width, BRANCHING)
     with _seeded(seed, len(rows)):
         grown = _Grown(algorithm, rows)
         return [_target(rows, node) for node in grown.ask(width)]
@@ -78,9 +82,9 @@ def in_order(rows: Sequence[Expansion]) -> list[Expansion]:
 
 def _target(rows: Sequence[Expansion], node: int) -> Target:
     if node == ROOT:
-        return Target(ROOT)
+        return Target(node=ROOT, steps=[], final=False, reasons="")
     row = rows[node]
-    return Target(node, tuple(row["steps"]), row["final"], row["reasons"])
+    return Target(node=node, steps=row["steps"], final=row["final"], reasons=row["reasons"])
 
 
 class _Grown:
@@ -145,14 +149,16 @@ class _Grown:
 @contextmanager
 def _seeded(seed: int | None, move: int) -> Iterator[None]:
     """TreeQuest draws from numpy's global generator: seeded for one move, then put back."""
-    if seed is None:
-        yield
-        return
     import numpy
 
-    before = numpy.random.get_state()
-    numpy.random.seed((seed * 100_003 + move) % 2**32)
-    try:
-        yield
-    finally:
-        numpy.random.set_state(before)
+    with _DRAWING:
+        before = numpy.random.get_state()
+        numpy.random.seed(None if seed is None else (seed * 100_003 + move) % 2**32)
+        try:
+            yield
+        finally:
+            numpy.random.set_state(before)
+
+
+_DRAWING = Lock()
+"""Searches of other threads draw from the same generator."""

@@ -6,6 +6,7 @@ et al., 2025). Best-of-N is a vote with a verifier.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from .stopping import StoppingRule
 
 OPEN_SAMPLES = 4
 """Chains drawn of a question whose answers cannot be compared: a judge chooses among them."""
+PLACES = 9
+"""Decimals of a group's weight: sums of equal weights are equal, in whatever order they came."""
 RULE = StoppingRule()
 
 
@@ -34,7 +37,8 @@ class Tally:
     """The votes."""
 
     groups: tuple[Group, ...] = ()
-    """Heaviest first; of equals, the one that has the better sample, then the one seen first."""
+    """Verified ones first, then the heaviest; of equals, the one that has the better sample, then
+    the one seen first."""
     blank: float = 0.0
     """Weight of samples without a vote, and the weight that votes lack of 1."""
     open: tuple[Sample, ...] = field(default=())
@@ -47,10 +51,12 @@ class Tally:
 
     @property
     def leader(self) -> Sample | None:
-        """The best sample of the heaviest group; without any, the best of all the answers."""
-        if not self.groups:
-            return best_of(self.open)
-        return best_of(self.groups[0].samples)
+        """The best sample of the first group; without any, the best of all the answers."""
+        first = best_of(self.groups[0].samples) if self.groups else None
+        opened = best_of(self.open)
+        if first is None or (opened is not None and verified(opened) and not verified(first)):
+            return opened
+        return first
 
     @property
     def expected_share(self) -> float:
@@ -74,13 +80,22 @@ def tally(samples: Sequence[Sample]) -> Tally:
     for sample, weight in zip(voting, _weights(voting), strict=True):
         by_key.setdefault(str(sample["key"]), []).append((sample, weight))
     groups = [
-        Group(key, sum(weight for _, weight in votes), tuple(sample for sample, _ in votes))
+        Group(key, _sum(weight for _, weight in votes), tuple(sample for sample, _ in votes))
         for key, votes in by_key.items()
     ]
-    groups.sort(key=lambda group: (group.weight, max(map(rank, group.samples))), reverse=True)
+    groups.sort(key=_standing, reverse=True)
     opened = tuple(sample for sample in whole if sample.get("open"))
-    voted = sum(group.weight for group in groups)
+    voted = math.fsum(group.weight for group in groups)
     return Tally(tuple(groups), max(0.0, len(drawn(samples)) - voted), opened)
+
+
+def _sum(weights: Iterable[float]) -> float:
+    return round(math.fsum(weights), PLACES)
+
+
+def _standing(group: Group) -> tuple[bool, float, tuple[float, float, float]]:
+    checked = any(map(verified, group.samples))
+    return checked, group.weight, max(map(rank, group.samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +128,15 @@ def decide(
     """
     reason = enough(samples, settings, rule=rule)
     if reason:
-        return Settle(reason)
+        return Settle(reason, settled=not _undone(samples, rule))
     if affordable is not None and affordable < 1:
         return Settle("the budget pays for no more chains", settled=False)
     votes = tally(samples)
     left = horizon(votes, settings) - len(drawn(samples))
-    if votes.is_open:
-        count = left
+    if settings.at_once is not None:
+        count = settings.at_once
     else:
-        count = settings.at_once or rule.fewest(votes.votes, left, votes.blank)
+        count = left if votes.is_open else rule.fewest(votes.votes, left, votes.blank)
     return Draw(max(1, min(left, count, left if affordable is None else affordable)))
 
 
@@ -138,6 +153,15 @@ def enough(samples: Sequence[Sample], settings: Settings, *, rule: StoppingRule 
         sure = rule.stays(votes.votes, left, votes.blank)
         return f"the leader stays the leader with probability {sure:.3f}"
     return ""
+
+
+def _undone(samples: Sequence[Sample], rule: StoppingRule) -> bool:
+    """Whether the chains that were cut short could have turned a vote that has nothing verified."""
+    cut = sum(sample["ended"] == "cut" for sample in samples)
+    if not cut or any(map(verified, samples)):
+        return False
+    votes = tally(samples)
+    return not rule.settled(votes.votes, cut, max(0.0, votes.blank - cut))
 
 
 def horizon(votes: Tally, settings: Settings) -> int:
@@ -157,13 +181,23 @@ def _weights(samples: Sequence[Sample]) -> list[float]:
     themselves. Scores without a pass or a fail (a reward model's) weigh beside their mean.
     """
     sure = confidence_weights([sample.get("confidence") for sample in samples])
-    scores = [sample["score"] for sample in samples if "score" in sample]
-    passes = [sample.get("score", 1.0) for sample in samples if sample.get("passed") is True]
+    scores = [_score(sample) for sample in samples]
+    known = [score for score in scores if score is not None]
+    most = math.inf
     if any(sample.get("passed") is not None for sample in samples):
-        full = max(passes, default=1.0)
+        passes = [_score(sample) or 0.0 for sample in samples if sample.get("passed") is True]
+        full, most = max(passes, default=1.0), 1.0
     else:
-        full = sum(scores) / len(scores) if scores else 1.0
+        full = math.fsum(known) / len(known) if known else 1.0
     return [
-        sample["score"] / full if full and "score" in sample else weight
-        for sample, weight in zip(samples, sure, strict=True)
+        weight if score is None or not full else min(most, score / full)
+        for score, weight in zip(scores, sure, strict=True)
     ]
+
+
+def _score(sample: Sample) -> float | None:
+    """The verdict's score, no pass below a half and no fail above it; None: not verified."""
+    score, passed = sample.get("score"), sample.get("passed")
+    if score is None or passed is None:
+        return score
+    return max(score, 0.5) if passed else min(score, 0.5)

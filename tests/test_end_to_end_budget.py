@@ -17,6 +17,7 @@ from leftovers import Leftovers, check_books
 
 from mull.agents import Agent
 from mull.budgets import Budget, BudgetExhausted, Ledger, SQLiteStore
+from mull.graphs import DEPTHS
 from mull.models import BackendError, Model, Profile, Request, user
 
 BRANCHES = 64
@@ -87,7 +88,7 @@ async def test_64_branches_never_spend_more_than_the_budget_and_waste_little_of_
         assert server.spent_tokens >= 0.9 * tokens
 
 
-@pytest.mark.parametrize("depth", ["direct", "reason"])
+@pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("tokens", [50, 500, 20_000])
 async def test_64_runs_below_one_ledger_never_spend_more_than_it_has(
     tokens: int,
@@ -183,7 +184,7 @@ async def test_the_server_never_sees_more_requests_than_calls_are_allowed(
     assert len(server.requests) == ledger.spent().calls == calls
 
 
-@pytest.mark.parametrize("depth", ["direct", "reason"])
+@pytest.mark.parametrize("depth", DEPTHS)
 async def test_64_runs_make_no_more_requests_than_calls_are_allowed(
     depth: str, server: FaultServer, leftovers: Leftovers
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from langgraph.graph import START, StateGraph
 
+from ..nodes.confirm import confirm
 from ..nodes.expand import expand
 from ..nodes.grow import grow
 from ..nodes.land import land
@@ -18,9 +19,11 @@ graph = (
     StateGraph(State, context_schema=Context, input_schema=Question, output_schema=Outcome)
     .add_node("grow", grow)
     .add_node("expand", expand)
+    .add_node("confirm", confirm)
     .add_node("land", land)
     .add_edge(START, "grow")
     .add_edge("expand", "grow")
+    .add_edge("confirm", "__end__")
     .add_edge("land", "__end__")
     .compile(name="search")
 )

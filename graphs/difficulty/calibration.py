@@ -33,13 +33,20 @@ class Calibration:
     """How often answers were right, by their signs.
 
     `fit` learns one from answers whose truth is known; `p_right` smooths small cells towards the
-    cells with the same verdict.
+    cells with the same verdict. Raises `WrongUsage` for rates that cannot be.
     """
 
     p_direct: float
     """How often one sample was right."""
     cells: Mapping[Signs, tuple[int, int]] = field(default_factory=dict)
     """Right ones and all, for each cell."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p_direct <= 1:
+            raise WrongUsage(f"a calibration's p_direct is {self.p_direct}: a rate is needed")
+        for signs, (good, count) in self.cells.items():
+            if signs.votes < 1 or signs.against < 0 or not 0 <= good <= count:
+                raise WrongUsage(f"a calibration cannot have {good} right of {count} at {signs}")
 
     @classmethod
     def fit(cls, singles: Iterable[bool], seen: Iterable[tuple[Signs, bool]]) -> Calibration:
@@ -78,12 +85,16 @@ class Calibration:
         try:
             data = json.loads(file.read_text("utf-8"))
             cells = {
-                Signs(int(v), int(a), passed): (int(good), int(count))
+                Signs(int(v), int(a), _PASSED[str(passed)]): (int(good), int(count))
                 for v, a, passed, good, count in data["cells"]
             }
             return cls(float(data["p_direct"]), cells)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except _BROKEN as error:
             raise WrongUsage(f"{file} is not a calibration: {error!r}") from error
+
+
+_BROKEN = (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError)
+_PASSED = {str(passed): passed for passed in (True, False, None)}
 
 
 def capped(signs: Signs) -> Signs:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+from ...errors import WrongUsage
 from ...models import Message
 from ..verifiers import Means
 
@@ -16,7 +17,7 @@ EASY, HARD = 0.8, 0.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difficulty:
-    """An estimate."""
+    """An estimate. Raises `WrongUsage` for a `p_direct` that is no probability."""
 
     p_direct: float
     """Probability that one plain call answers it right."""
@@ -24,6 +25,10 @@ class Difficulty:
     """`features`, `model`, `samples` or `calibrated`: what the estimate rests on."""
     reason: str = ""
     """For people."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p_direct <= 1:
+            raise WrongUsage(f"a difficulty's p_direct is {self.p_direct}: give one from 0 to 1")
 
     @property
     def level(self) -> Level:

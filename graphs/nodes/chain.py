@@ -42,9 +42,9 @@ async def _chain(run: Run, state: Chain, emit: Emit, graph: Walkable) -> State:
     # have found is in the state, and counts when the wave is over.
     race = run.race = run.race or Race([], partial(enough, settings=run.settings))
     async with open_branch(run, state["chain"], emit, varied=True) as branch:
-        if (await run.model.capabilities()).logprobs:
-            branch.watch = Watcher(_cut_off(race))
-        sample = await race.run(_walk(branch, state, graph, emit), run.thinking_seconds())
+        watcher = Watcher(partial(_cut_off, race))
+        work = _walk(branch, state, graph, emit, watcher)
+        sample = await race.run(work, run.thinking_seconds())
         if sample is None:
             sample = _stopped(run, branch, state, race, emit)
         else:
@@ -60,10 +60,10 @@ async def _chain(run: Run, state: Chain, emit: Emit, graph: Walkable) -> State:
     return {"samples": [sample], "trace": run.news()}
 
 
-async def _walk(branch: Run, state: Chain, graph: Walkable, emit: Emit) -> Sample:
-    question = state["question"]
-    sample = (await walk(branch, graph, question, state.get("history", ()))).sample
-    return await check(branch, sample, question, emit, name="verify")
+async def _walk(branch: Run, state: Chain, graph: Walkable, emit: Emit, watcher: Watcher) -> Sample:
+    question, history = state["question"], state.get("history", ())
+    walked = await walk(branch, graph, question, history, watcher=watcher)
+    return await check(branch, walked.sample, question, emit, name="verify")
 
 
 def _stopped(run: Run, branch: Run, state: Chain, race: Race, emit: Emit) -> Sample:
@@ -77,5 +77,9 @@ def _stopped(run: Run, branch: Run, state: Chain, race: Race, emit: Emit) -> Sam
 
 
 def _cut_off(race: Race) -> float | None:
-    """Below which confidence a chain is dropped, from the chains that are finished."""
-    return cut_off([s["confidence"] for s in race.samples if "confidence" in s])
+    """Below which confidence a chain is dropped, from those that were measured to their end.
+
+    The weak ones are among them: without them, the cut-off would rise with each that is dropped.
+    """
+    ended = [sample for sample in race.samples if sample["ended"] in ("whole", "weak")]
+    return cut_off([sample["confidence"] for sample in ended if "confidence" in sample])

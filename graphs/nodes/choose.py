@@ -12,7 +12,7 @@ from ...budgets import BudgetExhausted
 from ...models import BackendError, Request, user
 from ..opening import run_of
 from ..run import Emit, Run
-from ..samples import Sample, best_of, candidate_of, declined
+from ..samples import Sample, best_of, candidate_of, declined, refuted
 from ..state import Context, State
 from ..verifiers import Human, Judge, Means
 from ..voting import Tally, tally
@@ -41,16 +41,16 @@ async def _choose(run: Run, state: State, emit: Emit) -> Next:
             raise run.failure
         return Command(update={"trace": run.news()}, goto="land")
     text = leader["text"]
-    if votes.is_open and len(votes.open) > 1 and state.get("stopped") == "answered":
+    if votes.is_open and len(votes.open) > 1 and state.get("stopped") != "deadline":
         text = await _among(run, state["question"], votes.open, emit)
     run.prefer(text)
     run.note("choose", _said(votes), answer=leader.get("key"), votes=len(votes.groups))
     update: State = {
         "text": text,
         "stopped": state.get("stopped", "answered"),
-        "confidence": confidence_in(votes),
+        "confidence": leader["score"] if refuted(leader) else confidence_in(votes),
     }
-    if isinstance(run.verifier, Human):
+    if isinstance(run.verifier, Human) and leader["ended"] != "refused":
         return Command(update=update | {"trace": run.news()}, goto="confirm")
     return Command(update=update | {"trace": await run.conclude()}, goto="__end__")
 
@@ -100,7 +100,8 @@ def _merger(run: Run, question: str, samples: Sequence[Sample]) -> Request:
         for n, sample in enumerate(samples, 1)
     )
     words = run.prompt("synthesize.user", SYNTHESIZE)
-    return Request(messages=[user(words.format(question=question, drafts=drafts))])
+    asked = user(words.format(question=question, drafts=drafts))
+    return Request(messages=[asked], timeout=run.thinking_seconds())
 
 
 SYNTHESIZE = """\

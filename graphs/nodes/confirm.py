@@ -6,7 +6,8 @@ from langgraph.runtime import Runtime
 
 from ..chains import verdict_on
 from ..opening import run_of
-from ..samples import judged, sample_of
+from ..run import Run
+from ..samples import Sample, judged, sample_of
 from ..state import Context, State
 
 
@@ -14,13 +15,20 @@ async def confirm(state: State, runtime: Runtime[Context]) -> State:
     """Ask. It spends nothing before the pause, since the node begins anew when it goes on."""
     async with run_of(state, runtime) as run:
         assert run.verifier is not None, "only a run with a verifier comes here"
-        sample = sample_of("confirmed", state["question"], state["text"])
+        sample = _chosen(run, state)
         verdict = await verdict_on(
             run, sample, state["question"], runtime.stream_writer, name="confirm"
         )
-        sample = judged(sample, verdict, decisive=run.verifier.decisive)
         return {
-            "samples": [sample],
+            "samples": [judged(sample, verdict, decisive=run.verifier.decisive)],
             "confidence": verdict.score,
             "trace": await run.conclude(),
         }
+
+
+def _chosen(run: Run, state: State) -> Sample:
+    """The sample that was chosen; of an answer that was merged from several, a new one."""
+    for sample in state.get("samples", ()):
+        if sample["text"] == state["text"]:
+            return sample
+    return sample_of(f"{run.branch}/merger", state["question"], state["text"])

@@ -8,14 +8,14 @@ from typing import Literal
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from ..chains import Walkable, tell_end, tell_verdict, verdict_on, walk
+from ..chains import Walkable, check, tell_end, tell_verdict, verdict_on, walk
 from ..opening import open_branch, run_of
 from ..reflection import finished, read_verdict
 from ..run import Emit, Run
 from ..samples import Sample, best_of, judged
-from ..state import Context, State
-from ..verifiers import Verdict
-from .draft import stopped_by
+from ..state import Context, State, Stopped
+from ..verifiers import Human
+from .draft import cut_by
 from .land import note_of
 from .node import Node
 
@@ -37,43 +37,61 @@ def critique_over(reason: Walkable) -> Node[State, Next]:
 
 
 async def _critique(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
-    by_id = {sample["id"]: sample for sample in state.get("samples", ())}
-    candidates = [by_id[name] for name in state["candidates"]]
-    last = candidates[-1]
-    number = len(candidates)
-    update: State = {}
-    if run.verifier is not None:
-        name = f"verify.{number}"
-        # Nothing is spent before this: a person's verdict pauses the graph here.
-        verdict = await verdict_on(run, last, state["question"], emit, name=name)
-        last = judged(last, verdict, decisive=run.verifier.decisive)
-    else:
-        verdict, critic = await _critic(run, state, last, number, emit, graph)
-        last = judged(last, verdict, decisive=False)
-        update["stopped"] = stopped_by(critic, run)
-    candidates = [*candidates[:-1], last]
-    update["samples"] = [last]
+    *earlier, last = candidates_of(state)
+    number = len(earlier) + 1
+    stopped: Stopped = "answered"
+    unheard = ""
+    if run.verifier is None:
+        critic = await _critic(run, state, last, number, emit, graph)
+        stopped = cut_by(critic, run)
+        if critic["ended"] == "whole":
+            verdict = read_verdict(critic["text"])
+            tell_verdict(run, verdict, emit)
+            last = judged(last, verdict, decisive=False)
+        else:
+            unheard = f"the critic was not heard: {critic.get('error') or critic['ended']}"
+    elif not _has_verdict(last):
+        last = await _verified(run, last, state["question"], f"verify.{number}", emit)
+    candidates = [*earlier, last]
     best = best_of(candidates) or last
     run.prefer(best["text"])
-    reason = finished(candidates, run.settings.rounds)
-    if not reason and update.get("stopped") in ("budget", "deadline"):
-        reason = "no means for another round"
+    update: State = {"samples": [last]}
+    reason = finished(candidates, run.settings.rounds) or unheard
     if not reason:
         return Command(update=update | {"trace": run.news()}, goto="refine")
     run.note("critique", f"done: {reason}", answer=best.get("key"))
     update |= {
         "text": best["text"],
-        "stopped": update.get("stopped", "answered"),
+        "stopped": stopped,
         "confidence": best.get("score"),
         "trace": await run.conclude(),
     }
     return Command(update=update, goto="__end__")
 
 
+def candidates_of(state: State) -> list[Sample]:
+    """The candidates so far, in the order they were made."""
+    by_id = {sample["id"]: sample for sample in state.get("samples", ())}
+    return [by_id[name] for name in state["candidates"]]
+
+
+async def _verified(run: Run, sample: Sample, question: str, name: str, emit: Emit) -> Sample:
+    if not isinstance(run.verifier, Human):
+        return await check(run, sample, question, emit, name=name)
+    # Nothing is spent before this: the graph pauses here, and the node begins anew.
+    verdict = await verdict_on(run, sample, question, emit, name=name)
+    return judged(sample, verdict, decisive=True)
+
+
+def _has_verdict(sample: Sample) -> bool:
+    """Whether the verifier has said something of it before: in an earlier depth of the run."""
+    return sample.get("passed") is not None or sample.get("score", 0.5) != 0.5
+
+
 async def _critic(
     run: Run, state: State, candidate: Sample, number: int, emit: Emit, graph: Walkable
-) -> tuple[Verdict, Sample]:
-    """A critic's verdict, and how the critic ended."""
+) -> Sample:
+    """What a critic said, and how it ended."""
     words = run.prompt("critique.user", CRITIQUE).format(
         question=state["question"],
         evidence=evidence_of(candidate.get("evidence", ())),
@@ -82,10 +100,7 @@ async def _critic(
     async with open_branch(run, f"critique.{number}", emit) as branch:
         said = (await walk(branch, graph, words, state.get("history", ()))).sample
         tell_end(branch, said, emit)
-    whole = said["ended"] == "whole"
-    verdict = read_verdict(said["text"]) if whole else Verdict(score=0.5, passed=None)
-    tell_verdict(run, verdict, emit)
-    return verdict, said
+    return said
 
 
 def evidence_of(turns: Sequence[object]) -> str:

@@ -30,7 +30,10 @@ def draft_over(reason: Walkable) -> Node[State, Next]:
 
 async def _draft(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
     update: State = {"run": run.key, "limits": run.ledger.budget.as_dict()}
-    paid = best_of(state.get("samples", ()))
+    samples = state.get("samples", ())
+    if (known := best_of(samples)) is not None:
+        run.offer(known["text"], whole=True)
+    paid = best_of(sample for sample in samples if sample["ended"] == "whole")
     if paid is not None:
         run.note("draft", f"{paid['id']} was paid for already", answer=paid.get("key"))
         run.prefer(paid["text"])
@@ -39,6 +42,7 @@ async def _draft(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
     sample = await sampled(run, state["question"], state, emit, graph, "draft")
     if sample["ended"] == "failed" and run.failure is not None:
         raise run.failure
+    run.offer(sample["text"], whole=answers(sample))
     stopped = stopped_by(sample, run)
     update |= {"samples": [sample], "candidates": [sample["id"]], "stopped": stopped}
     if sample["ended"] == "refused":
@@ -51,23 +55,22 @@ async def _draft(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
 async def sampled(
     run: Run, question: str, state: State, emit: Emit, graph: Walkable, name: str
 ) -> Sample:
-    """One candidate, made in a branch of its own. The run keeps it, unless it has a better one."""
+    """One candidate, made in a branch of its own."""
     async with open_branch(run, name, emit) as branch:
         sample = (await walk(branch, graph, question, state.get("history", ()))).sample
         tell_end(branch, sample, emit)
         run.failure = run.failure or branch.failure
     run.note(name.partition(".")[0], sample["ended"], branch=sample["id"], answer=sample.get("key"))
-    if answers(sample):
-        run.offer(sample["text"], whole=True)
-    else:
-        run.offer(sample["text"], whole=False)
     return sample
 
 
 def stopped_by(sample: Sample, run: Run) -> Stopped:
     """The word for how a candidate ended."""
-    if sample["ended"] == "refused":
-        return "refused"
+    return "refused" if sample["ended"] == "refused" else cut_by(sample, run)
+
+
+def cut_by(sample: Sample, run: Run) -> Stopped:
+    """What cut it short, where something did. Declining to improve an answer is no refusal."""
     if sample["ended"] != "cut":
         return "answered"
     late = run.thinking_seconds() == 0 or (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal
@@ -15,7 +16,7 @@ from ..race import Race
 from ..run import Run
 from ..samples import Sample, declined
 from ..state import Context, State, Stopped
-from ..voting import Draw, Settle, decide, drawn, enough
+from ..voting import Draw, Settle, decide, enough
 
 GIVE_UP = 8
 """So many chains that fail, and none that does not, are a backend that does not work."""
@@ -38,22 +39,22 @@ def _draw(run: Run, state: State) -> Next:
         update |= {"stopped": stopped, "trace": run.news()}
         return Command(update=update, goto="choose")
     run.race = Race(samples, partial(enough, settings=run.settings))
-    made = sum(sample["id"].startswith(prefix_of(run)) for sample in samples)
-    run.note("draw", f"{decision.count} chains at once, {made} of ours drawn before")
+    names = _names(run, samples, decision.count)
+    run.note("draw", f"{len(names)} chains at once, from {names[0]} on")
     update["trace"] = run.news()
     given = {"question": state["question"], "history": state.get("history", []), "run": run.key}
-    wave = [Send("chain", {**given, "chain": f"chain.{made + n}"}) for n in range(decision.count)]
-    return Command(update=update, goto=wave)
+    return Command(update=update, goto=[Send("chain", {**given, "chain": name}) for name in names])
 
 
-def prefix_of(run: Run) -> str:
-    """How the ids of a run's own chains begin."""
-    return "chain." if run.parent is None else f"{run.branch}/chain."
+def _names(run: Run, samples: Sequence[Sample], count: int) -> list[str]:
+    """The first names of chains that no sample has."""
+    taken = {sample["id"] for sample in samples}
+    path = "" if run.parent is None else f"{run.branch}/"
+    names = (f"chain.{number}" for number in itertools.count())
+    return list(itertools.islice((name for name in names if path + name not in taken), count))
 
 
 def _decision(run: Run, samples: Sequence[Sample]) -> tuple[Draw | Settle, Stopped]:
-    if run.thinking_seconds() == 0:
-        return Settle("time is nearly up", settled=False), "deadline"
     failed = [sample for sample in samples if sample["ended"] == "failed"]
     if failed and len(failed) == len(samples):
         hopeless = isinstance(run.failure, BackendError) and not run.failure.retryable
@@ -62,17 +63,25 @@ def _decision(run: Run, samples: Sequence[Sample]) -> tuple[Draw | Settle, Stopp
     if declined(samples):
         return Settle("the model declined"), "refused"
     decision = decide(samples, run.settings, affordable=affordable(run, samples))
-    cut = isinstance(decision, Settle) and not decision.settled
-    return decision, "budget" if cut else "answered"
+    late = run.thinking_seconds() == 0
+    if late and isinstance(decision, Draw):
+        decision = Settle("time is nearly up", settled=False)
+    if isinstance(decision, Draw) or decision.settled:
+        return decision, "answered"
+    return decision, "deadline" if late else "budget"
 
 
 def affordable(run: Run, samples: Sequence[Sample]) -> int | None:
-    """How many chains the budget can pay, at the price of the cheapest so far; None: no limit."""
+    """How many chains the budget can pay, at the price of the cheapest so far; None: no limit.
+
+    None of them, once a chain was cut short before its first call.
+    """
     left = run.left()
+    cut = [sample.get("tokens", 0) for sample in samples if sample["ended"] == "cut"]
+    if 0 in cut:
+        return 0
     limits = [] if left.calls is None else [left.calls]
-    costs = [s["tokens"] for s in drawn(samples) if s["ended"] == "whole" and s.get("tokens")]
     if left.tokens is not None:
-        if any(sample["ended"] == "cut" for sample in samples):
-            return 0
-        limits.append(left.tokens // min(costs) if costs else left.tokens)
+        whole = [s["tokens"] for s in samples if s["ended"] == "whole" and s.get("tokens")]
+        limits.append(left.tokens // min(whole or cut or [1]))
     return min(limits, default=None)

@@ -12,8 +12,8 @@ from ..opening import run_of
 from ..run import Emit, Run
 from ..samples import best_of, sample_of
 from ..state import Context, State
-from .critique import evidence_of
-from .draft import sampled, stopped_by
+from .critique import candidates_of, evidence_of
+from .draft import cut_by, sampled
 from .node import Node
 
 Next = Command[Literal["critique", "__end__"]]
@@ -31,8 +31,7 @@ def refine_over(reason: Walkable) -> Node[State, Next]:
 
 
 async def _refine(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
-    by_id = {sample["id"]: sample for sample in state.get("samples", ())}
-    candidates = [by_id[name] for name in state["candidates"]]
+    candidates = candidates_of(state)
     best = best_of(candidates) or candidates[-1]
     words = run.prompt("refine.user", REFINE).format(
         question=state["question"],
@@ -50,6 +49,9 @@ async def _refine(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
             evidence=made.get("evidence", ()),
             tokens=made.get("tokens", 0),
         )
+        # Better than one that failed, until it is judged itself; not than one with a good score.
+        best = best_of([*candidates, sample]) or sample
+        run.prefer(best["text"])
         update: State = {
             "samples": [sample],
             "candidates": [*state["candidates"], sample["id"]],
@@ -59,7 +61,7 @@ async def _refine(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
     run.note("refine", f"done: {made.get('error') or made['ended']}", answer=best.get("key"))
     update = {
         "text": best["text"],
-        "stopped": stopped_by(made, run),
+        "stopped": cut_by(made, run),
         "confidence": best.get("score"),
         "trace": await run.conclude(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
@@ -15,9 +16,9 @@ from ...models.messages import prompt_bound
 from ..difficulty import Belief, Difficulty, believe
 from ..events import DepthChosen
 from ..opening import run_of
-from ..policy import Evidence, Finish, Need, Options, Which, decide
+from ..policy import LIFT, Evidence, Finish, Need, Options, Which, decide
 from ..run import Emit, Run
-from ..samples import Sample, answers, best_of
+from ..samples import Sample, answers
 from ..state import Context, State
 from ..verifiers import Human
 from ..voting import tally
@@ -35,23 +36,32 @@ async def route(state: State, runtime: Runtime[Context]) -> Next:
 
 
 async def _route(run: Run, state: State, emit: Emit) -> Next:
-    samples = state.get("samples", [])
-    tried = [(which, depth) for which, depth in state.get("tried", [])]
-    known = state["difficulty"] or {}
-    difficulty = Difficulty(
-        p_direct=known["p_direct"], source=known["source"], reason=known["reason"]
+    samples = newest(state.get("samples", ()))
+    tried = state.get("tried", [])
+    larger = any(sample.get("larger", False) for sample in samples)
+    difficulty = _difficulty(state)
+    belief = (
+        believe(_with_larger(difficulty), samples, None)
+        if larger
+        else believe(difficulty, samples, run.calibration)
     )
-    belief = believe(difficulty, newest(samples, tried), run.calibration)
+    if belief.leader is not None:
+        run.prefer(belief.leader["text"])
     evidence = Evidence(
-        p_direct=run.calibration.p_direct if run.calibration else difficulty.p_direct,
+        p_direct=difficulty.p_direct,
         p_right=belief.p_right,
         answers=sum(map(answers, samples)),
+        larger=larger,
         open=tally(samples).is_open,
         refused=state.get("stopped") == "refused",
-        tried=tuple(tried),
+        tried=tuple((which, depth) for which, depth in tried),
     )
-    action = decide(evidence, _options(run, state), run.left())
-    late = run.thinking_seconds() == 0
+    options = _options(run, state)
+    left = replace(run.left(), seconds=run.thinking_seconds())
+    action = decide(evidence, options, left)
+    late = left.seconds is not None and left.seconds <= min(
+        need.seconds for need in options.needs.values()
+    )
     if late and not isinstance(action, Finish):
         action = Finish("time is nearly up", paid=False)
     run.note("route", action.reason, source=belief.source)
@@ -70,25 +80,33 @@ async def _finish(run: Run, state: State, action: Finish, belief: Belief, *, lat
     stopped = state.get("stopped", "answered")
     if stopped == "answered" and not action.paid:
         stopped = "deadline" if late else "budget"
-    known = {**(state["difficulty"] or {})}
-    update: State = {"stopped": stopped, "difficulty": known}
-    if not state.get("text", "").strip() and best_of(state.get("samples", ())) is None:
-        if stopped == "answered" and run.failure is not None:
+    update: State = {"stopped": stopped}
+    if belief.leader is not None:
+        update |= {"text": belief.leader["text"], "confidence": belief.p_right}
+    elif stopped != "refused":
+        samples = state.get("samples", ())
+        if run.failure is not None and all(sample["ended"] == "failed" for sample in samples):
             raise run.failure
         return Command(update=update | {"trace": run.news()}, goto="land")
-    update |= {
-        "text": state.get("text") or run.best,
-        "confidence": belief.p_right,
-        "trace": await run.conclude(),
-    }
-    return Command(update=update, goto="__end__")
+    return Command(update=update | {"trace": await run.conclude()}, goto="__end__")
 
 
-def newest(samples: Sequence[Sample], tried: Sequence[tuple[Which, str]]) -> list[Sample]:
-    """The samples of the model that was tried last: a larger one is not outvoted by a smaller."""
-    larger = any(which == "larger" for which, _ in tried)
-    own = [sample for sample in samples if sample.get("larger", False) == larger]
-    return own if any(map(answers, own)) else list(samples)
+def newest(samples: Sequence[Sample]) -> list[Sample]:
+    """The larger model's samples, once it has answered: the smaller's do not outvote them."""
+    own = [sample for sample in samples if sample.get("larger", False)]
+    return own if any(map(answers, own)) else [s for s in samples if not s.get("larger", False)]
+
+
+def _difficulty(state: State) -> Difficulty:
+    """What `assess` wrote into the state."""
+    known = state["difficulty"] or {}
+    return Difficulty(p_direct=known["p_direct"], source=known["source"], reason=known["reason"])
+
+
+def _with_larger(difficulty: Difficulty) -> Difficulty:
+    """The difficulty for the larger model. What was learned of the other says nothing of it."""
+    missing = 1 - difficulty.p_direct
+    return replace(difficulty, p_direct=difficulty.p_direct + LIFT["larger"] * missing)
 
 
 def _options(run: Run, state: State) -> Options:
@@ -118,9 +136,17 @@ def _need(run: Run, state: State, model: Model, chains: int) -> Need:
     size = prompt_bound(request, model.profile.allowance)
     prompt = size / model.typical.bytes_per_token
     output = model.typical.output_tokens
-    costs = [s["tokens"] for s in state.get("samples", ()) if answers(s) and s.get("tokens")]
-    tokens = math.ceil(prompt + output)
-    if costs and model is run.model:
-        tokens = min(tokens, *costs)
-    cost = model.price.cost(math.ceil(prompt), math.ceil(output), seconds=model.typical.seconds)
-    return Need(tokens=chains * tokens, calls=chains, cost=Decimal(chains) * cost)
+    larger = model is run.larger
+    costs = [
+        sample["tokens"]
+        for sample in state.get("samples", ())
+        if answers(sample) and sample.get("tokens") and sample.get("larger", False) == larger
+    ]
+    tokens, seconds = math.ceil(prompt + output), model.typical.seconds
+    cost = model.price.cost(math.ceil(prompt), math.ceil(output), seconds=seconds)
+    return Need(
+        tokens=chains * min([tokens, *costs]),
+        calls=chains,
+        seconds=seconds,
+        cost=Decimal(chains) * cost,
+    )

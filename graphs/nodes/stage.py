@@ -9,14 +9,16 @@ from langgraph.runtime import Runtime
 from ..chains import Walkable, check, tell_end, walk
 from ..opening import open_branch, run_of
 from ..run import Emit, Run
-from ..samples import answers
+from ..samples import Sample, answers, best_of
 from ..state import Context, State
+from ..voting import tally
 from .draft import stopped_by
 from .node import Node
-from .route import newest
 
 SINGLE = ("direct", "reason")
 """Depths that give one sample, and verify nothing themselves."""
+GIVEN_LEADER = "reflect"
+"""The depth that works on one answer: it is given the best one and no other."""
 
 
 def stage_over(depths: Mapping[str, Walkable]) -> Node[State, State]:
@@ -38,9 +40,7 @@ async def _stage(
     count = sum(name == depth for _, name in state["tried"])
     name = depth if count == 1 else f"{depth}.{count}"
     model = run.larger if which == "larger" else None
-    paid = newest(state.get("samples", ()), state["tried"])
-    if which == "larger":
-        paid = [sample for sample in paid if sample.get("larger")]
+    paid = _paid(state, which, depth)
     question = state["question"]
     async with open_branch(run, name, emit, model=model) as branch:
         walked = await walk(branch, graph, question, state.get("history", ()), paid)
@@ -52,15 +52,25 @@ async def _stage(
         run.failure = run.failure or branch.failure
     if which == "larger":
         made = [{**sample, "larger": True} for sample in made]
-    update: State = {
-        "samples": made,
-        "stopped": stopped_by(walked.sample, run),
-        "trace": run.news(),
-    }
-    if answers(walked.sample) or walked.sample["ended"] == "refused":
-        update |= {"text": walked.sample["text"], "reached": depth}
-        if answers(walked.sample):
-            run.prefer(walked.sample["text"])
-    else:
+    stopped = stopped_by(walked.sample, run)
+    update: State = {"samples": made, "trace": run.news()}
+    if answers(walked.sample):
+        update["reached"] = depth
+        run.offer(walked.sample["text"], whole=True)
+    elif stopped != "refused":
         run.offer(walked.sample["text"], whole=False)
-    return update
+    elif any(map(answers, state.get("samples", ()))):
+        stopped = "answered"  # What was answered before is not taken back.
+    else:
+        update |= {"text": walked.sample["text"], "reached": depth}
+    return update | {"stopped": stopped}
+
+
+def _paid(state: State, which: str, depth: str) -> list[Sample]:
+    """The samples that a stage goes on from: those of its own model."""
+    known = state.get("samples", ())
+    paid = [s for s in known if s.get("larger", False) == (which == "larger")]
+    if depth != GIVEN_LEADER:
+        return paid
+    leader = tally(paid).leader or best_of(paid)
+    return [] if leader is None else [leader]

@@ -23,6 +23,9 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/cancel.py
+	$(BIN)/python benchmarks/early_exit.py
+	$(BIN)/python benchmarks/stopping.py
+	$(BIN)/python benchmarks/depths.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

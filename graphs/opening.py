@@ -69,8 +69,14 @@ async def open_branch(
 ) -> AsyncIterator[Run]:
     """A branch of a run for the length of the block: its own ledger, tools' scope and candidate.
 
-    Its steps become the run's, under the branch's name. `name` is unique in the run.
+    Its steps become the run's, under the branch's name. Raises `WrongUsage` where a branch of that
+    name is at work: two graphs would share one run's race and candidate.
     """
+    if f"{run.key}/{name}" in RUNS:
+        raise WrongUsage(
+            f"run {run.key!r} is at work on a question: one at a time. For several at once, open "
+            "a run for each, below ledger.child(…)"
+        )
     path = name if run.parent is None else f"{run.branch}/{name}"
     branch = Run(
         run.ledger.child(name),

@@ -10,6 +10,9 @@ from ..opening import run_of
 from ..run import Emit, Run
 from ..state import Context, State, Stopped
 
+LEAST = 24
+"""Output tokens below which a call of a branch is not worth its prompt."""
+
 
 async def answer(state: State, runtime: Runtime[Context]) -> State:
     """Ask once and take the reply. Raises `BackendError`."""
@@ -23,6 +26,7 @@ async def _answer(run: Run, state: State, emit: Emit) -> State:
         messages=opening(run, state, "direct.system", SYSTEM),
         # A branch leaves the run the time to land; the run itself may use all of it.
         timeout=None if run.parent is None else run.thinking_seconds(),
+        least_tokens=1 if run.parent is None else LEAST,
     )
     try:
         # The only call of this depth is also its landing.

@@ -24,12 +24,10 @@ from ..loop_guard import stuck
 from ..opening import run_of
 from ..run import Emit, Run
 from ..state import Context, State, Stopped
-from .answer import opening, said, verdict, why_stopped
+from .answer import LEAST, opening, said, verdict, why_stopped
 
 KEPT = 4000
 """Characters of reasoning that are kept of a step that was cut off before it said anything."""
-LEAST = 24
-"""Output tokens below which a step is not worth its prompt: the run lands instead."""
 
 
 Next = Command[Literal["act", "land", "__end__"]]
@@ -67,7 +65,7 @@ async def _think(run: Run, state: State, emit: Emit) -> Next:
     request = Request(
         messages=messages,
         tools=() if left.tool_calls == 0 or last else run.toolbox.specs,
-        least_tokens=LEAST,
+        least_tokens=LEAST,  # With less, the run lands instead.
         timeout=seconds,
     )
     try:

@@ -19,6 +19,7 @@ from langgraph.types import Command, Send
 from leftovers import QUICK, Leftovers, until
 
 from mull.budgets import FREE, Budget, Ledger, Price
+from mull.errors import WrongUsage
 from mull.graphs import (
     DEPTHS,
     BranchCancelled,
@@ -708,6 +709,18 @@ async def test_votes_fanned_out_by_somebodys_graph_do_not_mix(server: FaultServe
     assert sorted(outcome["text"]) == [f"Answer: {n}" for n in ASKED]
     assert len(server.requests) == 3 * RULE.fewest([], 8)
     assert not RUNS
+
+
+async def test_a_run_works_on_one_question_at_a_time(
+    server: FaultServer, leftovers: Leftovers
+) -> None:
+    server.reply, server.delay = echo, 0.01
+    graph = DEPTHS["vote"].graph
+    async with open_run(leftovers.model(), leftovers.ledger()) as run:
+        context = Context(run=run.key)
+        both = (graph.ainvoke({"question": question}, context=context) for question in ASKED[:2])
+        first, second = await asyncio.gather(*both, return_exceptions=True)
+    assert any(isinstance(outcome, WrongUsage) for outcome in (first, second))
 
 
 class Answers(TypedDict, total=False):

@@ -750,7 +750,7 @@ def only_the_test_moves_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "examples", "least_steps"), [(InMemory, 465, 17_000), (InSQLite, 80, 3_000)]
+    ("machine", "examples", "least_steps"), [(InMemory, 500, 17_000), (InSQLite, 95, 3_000)]
 )
 def test_no_sequence_of_events_breaks_the_books(
     machine: type[LedgerMachine], examples: int, least_steps: int

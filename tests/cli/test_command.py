@@ -260,7 +260,7 @@ def test_an_unknown_command_exits_2() -> None:
 async def test_a_dash_reads_the_question_from_stdin(inside: Inside, server: FaultServer) -> None:
     server.reply = SURE
     inside.typed = "Wie viele Äpfel?".encode()
-    await inside.mull("ask", "-", *on(server))
+    await inside.mull("ask", "-", "--depth", "reason", *on(server))
     assert server.requests[0].body["messages"][-1]["content"] == "Wie viele Äpfel?"
 
 

@@ -42,18 +42,22 @@ class BranchBoard:
     running: dict[str, _Branch] = field(default_factory=dict)
     ended: Counter[str] = field(default_factory=Counter)
     votes: Counter[str] = field(default_factory=Counter)
+    parents: set[str] = field(default_factory=set)
+    """Branches that have branches of their own: they show in those, and have no vote."""
 
     def clear(self) -> None:
         """Forget all: a new question begins."""
         self.running.clear()
         self.ended.clear()
         self.votes.clear()
+        self.parents.clear()
 
     def take(self, event: Event) -> Text | None:
         """Note an event; the line that it leaves behind, if any."""
         match event:
             case BranchStarted(branch=name):
                 self.running[name] = _Branch()
+                self.parents.add(name.rpartition("/")[0])
             case Said(text=text, attempt=attempt) | Thinking(text=text, attempt=attempt):
                 row = self.running.setdefault(event.branch, _Branch())
                 if attempt != row.attempt:
@@ -80,7 +84,7 @@ class BranchBoard:
         self.running.pop(event.branch, None)
         self.ended[event.ended] += 1
         answer = " ".join(readable_key(event.answer).split())[:100]
-        if event.ended == "whole":
+        if event.ended == "whole" and event.branch not in self.parents:
             self.votes[answer] += 1
         style = _ENDS.get(event.ended, "yellow")
         text = Text.assemble((f"{event.ended} ", style), answer)
@@ -98,10 +102,12 @@ class BranchBoard:
         return Group(*rows)
 
     def _rows(self) -> Iterator[Text]:
-        for name, row in list(self.running.items())[:ROWS]:
+        leaves = [name for name in self.running if name not in self.parents]
+        for name in leaves[:ROWS]:
+            row = self.running[name]
             tail = " ".join(row.said.split())[-200:]
             yield Text.assemble((f"{name:<18.18} ", "cyan"), (tail or "…", "dim italic"))
-        hidden = len(self.running) - ROWS
+        hidden = len(leaves) - ROWS
         if hidden > 0:
             yield Text(f"… and {hidden} more running", style="dim")
 
@@ -126,7 +132,9 @@ def readable_key(key: str) -> str:
 
 def _line(what: str, name: str, text: Text, tokens: int | None = None) -> Text:
     cost = "" if tokens is None else f"  {tokens} tokens"
-    return Text.assemble((f"{what:<7}", "dim"), (f"{name} ", "cyan"), text, (cost, "dim"))
+    line = Text.assemble((f"{what:<7}", "dim"), (f"{name} ", "cyan"), text, (cost, "dim"))
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 _ENDS = {"whole": "green", "failed": "red"}

@@ -63,6 +63,9 @@ def _decision(run: Run, samples: Sequence[Sample]) -> tuple[Draw | Settle, Stopp
     if declined(samples):
         return Settle("the model declined"), "refused"
     decision = decide(samples, run.settings, affordable=affordable(run, samples))
+    if isinstance(decision, Draw) and run.race is not None and run.race.decided:
+        # A chain that ended in the same instant counts, but does not open the vote again.
+        decision = Settle(run.race.decided)
     late = run.thinking_seconds() == 0
     if late and isinstance(decision, Draw):
         decision = Settle("time is nearly up", settled=False)

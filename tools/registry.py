@@ -9,8 +9,13 @@ from ..errors import WrongUsage
 from .functions import as_tool
 from .python import PythonTool
 from .tool import Tool
+from .web import ReadTool, SearchTool
 
-BUILT_IN: Mapping[str, Callable[[], Tool]] = {"python": PythonTool}
+BUILT_IN: Mapping[str, Callable[[], Tool]] = {
+    "python": PythonTool,
+    "read": ReadTool,
+    "search": SearchTool,
+}
 
 
 def resolve_tools(things: Iterable[Any]) -> tuple[Tool, ...]:

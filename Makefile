@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# The platforms where the embedded model's package has wheels; elsewhere set EXTRAS=dev.
-EXTRAS ?= demo,dev
+# The platforms where the embedded model's package has wheels; elsewhere set EXTRAS=dev,e2b,mcp.
+EXTRAS ?= demo,dev,e2b,mcp
 
 .PHONY: demo test lint bench clean
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .errors import MullError, WrongUsage
     from .graphs import (
         DEPTHS,
+        Approval,
+        ApprovalRequest,
         Calibration,
         Candidate,
         Context,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
         open_run,
     )
     from .models import BackendError, Model, NoBackend, Profile, RewardModel
-    from .tools import Tool, ToolError, ToolOutput
+    from .tools import Documents, DocumentsTool, Tool, ToolError, ToolOutput, mcp_tools
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,8 @@ _ROOMS = {
     "errors": ("MullError", "WrongUsage"),
     "graphs": (
         "DEPTHS",
+        "Approval",
+        "ApprovalRequest",
         "Calibration",
         "Candidate",
         "Context",
@@ -58,7 +62,7 @@ _ROOMS = {
         "open_run",
     ),
     "models": ("BackendError", "Model", "NoBackend", "Profile", "RewardModel"),
-    "tools": ("Tool", "ToolError", "ToolOutput"),
+    "tools": ("Documents", "DocumentsTool", "Tool", "ToolError", "ToolOutput", "mcp_tools"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -67,6 +71,8 @@ __all__ = [
     "Agent",
     "Answer",
     "Answered",
+    "Approval",
+    "ApprovalRequest",
     "BackendError",
     "Budget",
     "BudgetExhausted",
@@ -74,6 +80,8 @@ __all__ = [
     "Candidate",
     "Context",
     "Difficulty",
+    "Documents",
+    "DocumentsTool",
     "Estimate",
     "Event",
     "Ledger",
@@ -93,6 +101,7 @@ __all__ = [
     "Verdict",
     "WrongUsage",
     "__version__",
+    "mcp_tools",
     "open_run",
 ]
 

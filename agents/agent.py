@@ -27,7 +27,9 @@ from ..graphs import (
     open_run,
     resolve_verifier,
 )
+from ..graphs.approvals import Approver, resolve_approver
 from ..graphs.nodes.land import slice_for
+from ..graphs.verifiers import Human
 from ..models import Message, Model, Request, resolve_model, user
 from ..models.messages import prompt_bound
 from ..portal import run_blocking
@@ -63,6 +65,9 @@ class Agent:
         classifier: Estimates how hard a question is, for `auto`.
         calibration: What was learned of this model, for `auto`.
         tell_budget: Tell the model what remains.
+        approve: Who is asked before each call of a tool with side effects: an async function from
+            `ApprovalRequest` to `Approval`, or `"all"` to approve every call. None: all are
+            refused.
         on_exhausted: `"answer"` gives the best candidate when the budget ends; `"raise"` raises
             `BudgetExhausted`.
         ledger: Pays for every run beside the run's own budget: a tenant's, or a durable one.
@@ -87,6 +92,7 @@ class Agent:
         classifier: Classifier | None = None,
         calibration: Calibration | None = None,
         tell_budget: bool = False,
+        approve: Approver | Literal["all"] | None = None,
         on_exhausted: Literal["answer", "raise"] = "answer",
         ledger: Ledger | None = None,
     ) -> None:
@@ -97,6 +103,11 @@ class Agent:
         if self._settings.deepest not in DEPTHS:
             raise WrongUsage(f"settings: deepest={self._settings.deepest!r}: choose a depth")
         self._verifier = None if verifier is None else resolve_verifier(verifier)
+        if isinstance(self._verifier, Human):
+            raise WrongUsage(
+                "a person as the verifier needs a graph with a checkpointer to pause in: use "
+                "DEPTHS[…].graph with open_run"
+            )
         self._larger, self._classifier, self._calibration = larger, classifier, calibration
         if isinstance(tools, str):
             raise WrongUsage(f"tools={tools!r}: give a list of tools")
@@ -112,6 +123,7 @@ class Agent:
         )
         self._toolbox = Toolbox(resolved, specs=self.model.profile.tool_specs)
         self._tell_budget = tell_budget
+        self._approver = resolve_approver(approve)
         if on_exhausted not in ("answer", "raise"):
             raise WrongUsage(f"on_exhausted={on_exhausted!r}: choose answer or raise")
         self._on_exhausted = on_exhausted
@@ -233,6 +245,7 @@ class Agent:
             classifier=self._classifier,
             calibration=self._calibration,
             tell_budget=self._tell_budget,
+            approver=self._approver,
         ) as run:
             run.watched = emit is not None
             reason = "the agent's own" if depth is None else "asked for"

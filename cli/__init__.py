@@ -92,7 +92,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.add_argument("--model", metavar="M", help="the model's name; demo is built in")
     ask.add_argument("--base-url", metavar="U", help="an OpenAI-compatible address, up to /v1")
-    ask.add_argument("--tools", metavar="A,B", default="", help="tools it may use: python")
+    ask.add_argument(
+        "--tools", metavar="A,B", default="", help="tools it may use: python, search, read"
+    )
+    ask.add_argument(
+        "--docs",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder or file it may search and cite; may be given several times",
+    )
+    ask.add_argument(
+        "--yes",
+        action="store_true",
+        help="approve every call of a tool with side effects, and do not ask",
+    )
     ask.add_argument("--json", action="store_true", help="print one JSON object")
     ask.add_argument("--trace", metavar="FILE", help="write every event to FILE as JSON lines")
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.text import Text
 
@@ -17,6 +17,8 @@ from ..errors import WrongUsage
 from ..graphs import Settings, effort_of
 from ..portal import run_blocking
 from . import ANSWERED, FAILED, NO_BUDGET
+from .approve import approver_for
+from .documents import documents_tool
 from .live import LiveView, budget_text, stderr_console
 
 
@@ -26,7 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not question.strip():
         raise WrongUsage("the question is empty: ask something")
     budget = Budget.parse(arguments.budget) if arguments.budget is not None else Budget()
-    tools = [name.strip() for name in arguments.tools.split(",") if name.strip()]
+    dial = None if arguments.effort is None else effort_of(arguments.effort)
+    shown = dial.budget if dial is not None and arguments.budget is None else budget
+    view = LiveView(stderr_console(), shown.as_dict())
+    tools: list[Any] = [name.strip() for name in arguments.tools.split(",") if name.strip()]
+    if arguments.docs:
+        tools.append(documents_tool(arguments.docs, stderr_console()))
     agent = Agent(
         arguments.model,
         base_url=arguments.base_url,
@@ -36,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         effort=arguments.effort,
         verifier=arguments.verify,
         settings=_settings(arguments),
+        approve="all" if arguments.yes else approver_for(view),
     )
-    if arguments.budget is None and arguments.effort is not None:
-        budget = effort_of(arguments.effort).budget
     with _opened(arguments.trace) as trace:
-        answer = run_blocking(lambda: _ask(agent, question, budget, trace))
+        answer = run_blocking(lambda: _ask(agent, question, view, trace))
+    _sum_up(answer, shown)
     if arguments.json:
         print(json.dumps(answer.as_dict()))
     elif answer.text:
@@ -48,10 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     return _code(answer)
 
 
-async def _ask(agent: Agent, question: str, budget: Budget, trace: IO[str]) -> Answer:
-    console = stderr_console()
+async def _ask(agent: Agent, question: str, view: LiveView, trace: IO[str]) -> Answer:
     answer: Answer | None = None
-    with LiveView(console, budget.as_dict()) as view:
+    with view:
         async for event in agent.astream(question):
             if isinstance(event, Answered):
                 answer = event.answer
@@ -59,11 +65,16 @@ async def _ask(agent: Agent, question: str, budget: Budget, trace: IO[str]) -> A
                 view.show(event)
             print(json.dumps(event.as_dict()), file=trace)
     assert answer is not None, "a stream of events ends with the answer or raises"
+    return answer
+
+
+def _sum_up(answer: Answer, budget: Budget) -> None:
+    """How the run ended, under its progress."""
+    console = stderr_console()
     spent = budget_text(answer.usage.as_dict(), budget.as_dict())
     console.print(f"[dim]stopped: {answer.stopped} · {spent}[/dim]")
     if not answer.text:
         console.print(Text(f"mull: no answer: {_why(answer)}", "red"), soft_wrap=True)
-    return answer
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -20,6 +20,7 @@ from ..graphs import (
     VerdictGiven,
 )
 from ..graphs import Text as Said
+from .printable import printable
 
 ROWS = 8
 """Running branches that are shown."""
@@ -62,9 +63,9 @@ class BranchBoard:
                 row = self.running.setdefault(event.branch, _Branch())
                 if attempt != row.attempt:
                     row.said, row.attempt = "", attempt
-                row.said = (row.said + text)[-TAIL:]
+                row.said = (row.said + printable(text))[-TAIL:]
             case ToolStarted(branch=name, tool=tool):
-                self.running.setdefault(name, _Branch()).said = f"calls {tool} …"
+                self.running.setdefault(name, _Branch()).said = f"calls {printable(tool)} …"
             case BranchFinished():
                 return self._finished(event)
             case BranchCancelled(branch=name, reason=reason, tokens=tokens):
@@ -73,7 +74,7 @@ class BranchBoard:
                 return _line("branch", name, Text(f"cancelled: {reason}", "dim"), tokens)
             case VerdictGiven(branch=name, passed=passed, reasons=reasons, verifier=who):
                 word, style = _VERDICTS[passed]
-                first = reasons.strip().splitlines()[0][:160] if reasons.strip() else ""
+                first = printable(reasons.strip().splitlines()[0][:160]) if reasons.strip() else ""
                 said = Text.assemble((word, style), (f"  {who}: {first}" if first else "", "dim"))
                 return _line("check", name, said)
             case BudgetState():
@@ -83,7 +84,7 @@ class BranchBoard:
     def _finished(self, event: BranchFinished) -> Text:
         self.running.pop(event.branch, None)
         self.ended[event.ended] += 1
-        answer = " ".join(readable_key(event.answer).split())[:100]
+        answer = printable(" ".join(readable_key(event.answer).split())[:100])
         if event.ended == "whole" and event.branch not in self.parents:
             self.votes[answer] += 1
         style = _ENDS.get(event.ended, "yellow")

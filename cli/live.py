@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +26,7 @@ from ..graphs import (
 )
 from ..graphs import Text as Said
 from .branches import BranchBoard
+from .printable import printable
 
 TAIL = 6
 """Lines of the model's present text that are shown."""
@@ -62,11 +65,9 @@ class LiveView:
         self._attempt = 1
         self._meter: RenderableType = Text("")
         self._branches = BranchBoard()
-        self._live = (
-            Live(console=console, refresh_per_second=12, transient=True)
-            if console.is_terminal
-            else None
-        )
+        self._held: list[Text] | None = None
+        """Lines to print when a pause is over; None: there is none."""
+        self._live = self._fresh()
 
     def __enter__(self) -> LiveView:
         if self._live:
@@ -82,6 +83,29 @@ class LiveView:
         if self._live:
             self._live.update(Text(""))
             self._live.stop()
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person sees it."""
+        return self._console.is_terminal
+
+    @contextmanager
+    def paused(self) -> Iterator[Console]:
+        """Hold still while something is asked on the console. What happens meanwhile follows."""
+        self._held = []
+        if self._live:
+            self._live.update(Text(""))
+            self._live.stop()
+        try:
+            yield self._console
+        finally:
+            held, self._held = self._held, None
+            for line in held:
+                self._line(line)
+            self._live = self._fresh()
+            if self._live:
+                self._live.update(self.tail())
+                self._live.start()
 
     def title(self, text: str) -> None:
         """Begin a new question: what was shown of the one before goes."""
@@ -108,7 +132,7 @@ class LiveView:
             case Thinking(text=text, attempt=attempt) | Said(text=text, attempt=attempt):
                 if attempt != self._attempt:
                     self._said, self._attempt = "", attempt
-                self._said += text
+                self._said += printable(text)
             case ToolStarted(tool=tool, arguments=arguments):
                 self._keep_said()
                 self._line(
@@ -147,19 +171,26 @@ class LiveView:
     def _line(self, text: Text) -> None:
         if self._brief:
             self._recent.append(text)
+        elif self._held is not None:
+            self._held.append(text)
         else:
             self._console.print(text, soft_wrap=not self._console.is_terminal)
+
+    def _fresh(self) -> Live | None:
+        if not self._console.is_terminal:
+            return None
+        return Live(console=self._console, refresh_per_second=12, transient=True)
 
 
 def tool_line(event: ToolFinished) -> Text:
     """How a tool call ended, on one line."""
     lines = event.text.strip().splitlines() or [""]
     # The line that says most: a value stands first, an error's name stands last.
-    telling = lines[-1 if event.failed else 0]
+    telling = printable(lines[-1 if event.failed else 0][:200])
     style = "red" if event.failed else "green"
     cost = "from memory" if event.remembered else f"{event.seconds:.2f} s"
     rest = f" (+{len(lines) - 1} lines)" if len(lines) > 1 else ""
-    return Text.assemble(("result ", "dim"), (telling[:200], style), (f"{rest}  {cost}", "dim"))
+    return Text.assemble(("result ", "dim"), (telling, style), (f"{rest}  {cost}", "dim"))
 
 
 def readable(arguments: str) -> str:
@@ -167,10 +198,10 @@ def readable(arguments: str) -> str:
     try:
         given = json.loads(arguments)
     except (ValueError, RecursionError):
-        return arguments[:200]
+        return printable(arguments[:200])
     if isinstance(given, dict) and set(given) == {"code"}:
-        return str(given["code"])[:200]
-    return arguments[:200]
+        return printable(str(given["code"])[:200])
+    return printable(arguments[:200])
 
 
 def budget_text(spent: dict[str, Any], limits: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
 """The state machines: one compiled LangGraph graph for each depth, usable alone."""
 
 from .answers import comparable
+from .approvals import Approval, ApprovalRequest, Approver
 from .depths import DEPTHS, Depth
 from .difficulty import Calibration, Classifier, Difficulty
 from .effort import EFFORTS, Effort, effort_of
 from .events import (
+    ApprovalNeeded,
     BranchCancelled,
     BranchFinished,
     BranchStarted,
@@ -28,6 +30,10 @@ from .verifiers import Candidate, Verdict, Verifier, resolve_verifier
 __all__ = [
     "DEPTHS",
     "EFFORTS",
+    "Approval",
+    "ApprovalNeeded",
+    "ApprovalRequest",
+    "Approver",
     "BranchCancelled",
     "BranchFinished",
     "BranchStarted",

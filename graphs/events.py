@@ -59,6 +59,17 @@ class ToolStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalNeeded(Event):
+    """A tool call that has begun waits for approval: the tool has side effects."""
+
+    kind: ClassVar[str] = "approval_needed"
+    id: str
+    tool: str
+    arguments: str
+    """As the model wrote them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFinished(Event):
     """A tool call has ended."""
 

@@ -17,6 +17,7 @@ from ..models import Model, resolve_model
 from ..tools.registry import resolve_tools
 from ..tools.tool import Scope
 from ..tools.toolbox import Toolbox
+from .approvals import Approver, refuse
 from .difficulty import Calibration, Cascade, Classifier
 from .events import BranchStarted
 from .run import Emit, Run
@@ -44,6 +45,7 @@ async def open_run(
     classifier: Classifier | None = None,
     calibration: Calibration | None = None,
     tell_budget: bool = False,
+    approver: Approver = refuse,
 ) -> AsyncIterator[Run]:
     """A run for the length of the block: pass `Context(run=run.key)` to a depth's graph."""
     key = ledger.key if ledger.key not in RUNS else f"{ledger.key}.{uuid.uuid4().hex}"
@@ -58,6 +60,7 @@ async def open_run(
         classifier=classifier or Cascade(),
         calibration=calibration,
         tell_budget=tell_budget,
+        approver=approver,
     )
     async with _registered(run):
         yield run
@@ -90,6 +93,8 @@ async def open_branch(
         calibration=run.calibration,
         tell_budget=run.tell_budget,
         watched=run.watched,
+        approver=run.approver,
+        memo=run.memo,
         scope=Scope(path),
         parent=run,
         varied=varied or run.varied,

@@ -13,9 +13,11 @@ from ..budgets import Budget, BudgetExhausted, Ledger
 from ..models import Delta, Model, Reply, Request
 from ..models.forcing import Thinking as Forced
 from ..models.forcing import ask_forced
+from ..tools.memo import Memo
 from ..tools.tool import Scope
 from ..tools.toolbox import Toolbox, ToolResult
 from .answers import comparable
+from .approvals import Approver, refuse
 from .difficulty import Calibration, Cascade, Classifier
 from .events import BudgetState, Text, Thinking
 from .race import Race
@@ -48,8 +50,12 @@ class Run:
     """Whether the model is told what remains."""
     watched: bool = True
     """Whether anybody looks at the events; without, none are made."""
+    approver: Approver = refuse
+    """Asked before each call of a tool with side effects."""
     memory: dict[str, ToolResult] = field(default_factory=dict)
-    """Tool calls already made, by name and arguments."""
+    """Tool calls that the branch has made, by name and arguments."""
+    memo: Memo[ToolResult] = field(default_factory=Memo)
+    """Calls of pure tools, shared by all branches of the run."""
     scope: Scope = field(default_factory=Scope)
     best: str = ""
     """The best candidate so far: what a run that is cut short answers. Set by `offer`."""

@@ -2,6 +2,7 @@
 
 from .backend import Backend
 from .capabilities import Capabilities
+from .embeddings import EmbeddingModel
 from .errors import (
     BackendError,
     BackendFailed,
@@ -35,6 +36,7 @@ __all__ = [
     "ContextOverflow",
     "DeadlineReached",
     "Delta",
+    "EmbeddingModel",
     "KeyRefused",
     "MalformedReply",
     "Message",

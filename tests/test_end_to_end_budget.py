@@ -17,10 +17,13 @@ from leftovers import Leftovers, check_books
 
 from mull.agents import Agent
 from mull.budgets import Budget, BudgetExhausted, Ledger, SQLiteStore
-from mull.graphs import DEPTHS
+from mull.graphs import DEPTHS, Settings
 from mull.models import BackendError, Model, Profile, Request, user
 
 BRANCHES = 64
+RUNS = 8
+"""Of the depths that have many branches each."""
+DEEP = [name for name in DEPTHS if name not in ("direct", "reason")]
 QUESTION = "How many primes are below one hundred?"
 
 BACKENDS: dict[str, dict[str, object]] = {
@@ -88,7 +91,7 @@ async def test_64_branches_never_spend_more_than_the_budget_and_waste_little_of_
         assert server.spent_tokens >= 0.9 * tokens
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("depth", ["direct", "reason"])
 @pytest.mark.parametrize("tokens", [50, 500, 20_000])
 async def test_64_runs_below_one_ledger_never_spend_more_than_it_has(
     tokens: int,
@@ -106,6 +109,39 @@ async def test_64_runs_below_one_ledger_never_spend_more_than_it_has(
     assert server.spent_tokens <= tokens
     assert ledger.spent().total_tokens == server.spent_tokens
     assert sum(answer.usage.total_tokens for answer in answers) == server.spent_tokens
+
+
+def random_answers(server: FaultServer, longest: int) -> None:
+    """Replies of any length; some state one of a few answers, some stay open."""
+    rng = random.Random(longest)
+
+    def reply(body: object) -> str:
+        words = "so " * rng.randint(1, longest)
+        return f"{words}\nAnswer: {rng.randint(1, 3)}" if rng.random() < 0.7 else words
+
+    server.reply, server.tokens_per_chunk = reply, max(1, longest // 20)
+
+
+@pytest.mark.parametrize("depth", DEEP)
+@pytest.mark.parametrize("tokens", [50, 500, 20_000])
+async def test_runs_of_many_branches_below_one_ledger_never_spend_more_than_it_has(
+    tokens: int,
+    depth: str,
+    backend: str,
+    server: FaultServer,
+    leftovers: Leftovers,
+) -> None:
+    longest = min(max(tokens // 20, 10), 200)
+    random_answers(server, longest)
+    ledger = leftovers.ledger(Budget(tokens=tokens))
+    model = leftovers.model(profile=Profile(max_tokens=2 * longest))
+    agent = Agent(model, depth=depth, ledger=ledger)
+    answers = await asyncio.gather(*(agent.arun(QUESTION) for _ in range(RUNS)))
+    assert server.spent_tokens <= tokens
+    assert ledger.spent().total_tokens == server.spent_tokens
+    assert sum(answer.usage.total_tokens for answer in answers) == server.spent_tokens
+    if tokens == 20_000:
+        assert any(answer.text for answer in answers)
 
 
 HONEST = [
@@ -185,14 +221,37 @@ async def test_the_server_never_sees_more_requests_than_calls_are_allowed(
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-async def test_64_runs_make_no_more_requests_than_calls_are_allowed(
+async def test_many_runs_make_no_more_requests_than_calls_are_allowed(
     depth: str, server: FaultServer, leftovers: Leftovers
 ) -> None:
     server.tokens = 2
     ledger = leftovers.ledger(Budget(calls=20))
     agent = Agent(leftovers.model(), depth=depth, ledger=ledger)
-    await asyncio.gather(*(agent.arun(QUESTION) for _ in range(BRANCHES)))
+    runs = RUNS if depth in DEEP else BRANCHES
+    await asyncio.gather(*(agent.arun(QUESTION) for _ in range(runs)))
     assert len(server.requests) <= 20
+
+
+@pytest.mark.parametrize("tokens", [50, 500, 5_000, 50_000])
+@pytest.mark.parametrize("depth", ["vote", "search"])
+async def test_one_run_with_64_branches_at_once_keeps_to_its_budget_and_gives_its_best_candidate(
+    depth: str, tokens: int, backend: str, server: FaultServer, leftovers: Leftovers
+) -> None:
+    random_answers(server, 100)
+    most = 2 * BRANCHES
+    settings = Settings(samples=most, expansions=most, at_once=BRANCHES, seed=1)
+    ledger = leftovers.ledger()
+    model = leftovers.model(profile=Profile(max_tokens=200))
+    agent = Agent(model, depth=depth, ledger=ledger, settings=settings)
+    answer = await agent.arun(QUESTION, budget=Budget(tokens=tokens))
+    # What was on its way when a branch was cancelled.
+    in_flight = sum(e.aborted for e in server.requests) * 4 * server.tokens_per_chunk
+    assert ledger.spent().total_tokens <= tokens
+    assert server.spent_tokens <= tokens
+    assert server.spent_tokens <= ledger.spent().total_tokens + in_flight
+    assert bool(answer.text) == bool(server.requests)
+    if tokens <= 500:
+        assert answer.stopped == "budget"
 
 
 TOKENS = 5_000

@@ -1,6 +1,19 @@
-"""What a model may call: the Tool protocol, functions as tools, sandboxed Python."""
+"""What a model may call: functions, sandboxed Python, the web, documents, MCP servers."""
 
+from .documents import Documents, DocumentsTool
 from .functions import as_tool
-from .tool import Scope, Tool, ToolError, ToolOutput
+from .mcp import McpTool, mcp_tools
+from .tool import Attachment, Scope, Tool, ToolError, ToolOutput
 
-__all__ = ["Scope", "Tool", "ToolError", "ToolOutput", "as_tool"]
+__all__ = [
+    "Attachment",
+    "Documents",
+    "DocumentsTool",
+    "McpTool",
+    "Scope",
+    "Tool",
+    "ToolError",
+    "ToolOutput",
+    "as_tool",
+    "mcp_tools",
+]

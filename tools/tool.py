@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
+from ..budgets import Ledger
 from ..errors import MullError
 
 T = TypeVar("T")
@@ -15,6 +17,16 @@ T = TypeVar("T")
 
 class ToolError(MullError):
     """A tool could not do what it was asked. The message is shown to the model in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a tool made. The model is told of it in the text and does not see it."""
+
+    name: str
+    """A relative name, unique within the branch while the file stays as it is. Untrusted."""
+    media_type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,7 @@ class ToolOutput:
     """Where the text comes from (an address, a file), for citation. Empty: the tool itself."""
     failed: bool = False
     """True when the call did not do what was asked; `text` then says why."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Scope:
@@ -38,6 +51,10 @@ class Scope:
 
     def __init__(self, branch: str = "main") -> None:
         self.branch = branch
+        self.ledger: Ledger | None = None
+        """Pays for what a tool itself asks of a model. Set for each call, by `paid_by`."""
+        self.call_id = ""
+        """Names the tool call: what it spends is journalled under ids that begin with it."""
         self._stack = AsyncExitStack()
         self._opened: dict[Hashable, object] = {}
         self._lock = asyncio.Lock()
@@ -51,6 +68,12 @@ class Scope:
             if key not in self._opened:
                 self._opened[key] = await self._stack.enter_async_context(opener())
             return cast(T, self._opened[key])
+
+    def paid_by(self, ledger: Ledger, call_id: str) -> Scope:
+        """This scope with its resources, as one tool call sees it: with who pays for it."""
+        view = copy.copy(self)  # Stack, resources and lock stay shared.
+        view.ledger, view.call_id = ledger, call_id
+        return view
 
     async def aclose(self) -> None:
         """Close every resource, newest first. The scope may be used again afterwards."""
@@ -87,6 +110,8 @@ class Tool(Protocol):
 
     async def call(self, arguments: Mapping[str, Any], scope: Scope) -> ToolOutput:
         """Do it. `arguments` have the declared names. Cancelled with its run.
+
+        A tool that asks a model itself has `scope.ledger` pay for it, under `scope.call_id`.
 
         Raises `ToolError` for a failure the model should read about.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from langgraph.runtime import Runtime
 
@@ -10,7 +11,8 @@ from ...budgets import BudgetExhausted
 from ...models import Message
 from ...models.messages import ToolCallMessage
 from ...tools.toolbox import ToolResult
-from ..events import ToolFinished, ToolStarted
+from ..approvals import Approval, ApprovalRequest, decide
+from ..events import ApprovalNeeded, ToolFinished, ToolStarted
 from ..opening import run_of
 from ..run import Emit, Run
 from ..state import Context, State
@@ -40,7 +42,7 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
         outcome = task.result()
         run.note(
             "act",
-            "from memory" if outcome.remembered else "failed" if outcome.failed else "called",
+            _how(outcome),
             tool=call["function"]["name"],
             seconds=round(outcome.seconds, 3),
         )
@@ -51,18 +53,11 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
 async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     emit(ToolStarted(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
-    try:
-        outcome = await run.toolbox.call(
-            name,
-            arguments,
-            ledger=run.ledger,
-            call_id=call_id,
-            scope=run.scope,
-            memory=run.memory,
-            seconds=run.thinking_seconds(),
-        )
-    except BudgetExhausted:
-        outcome = ToolResult(EXHAUSTED, failed=True)
+    outcome = run.toolbox.wrong(name, arguments)
+    if outcome is None and run.toolbox.has_side_effects(name):
+        outcome = await _with_approval(run, call, call_id, emit)
+    elif outcome is None:
+        outcome = await _made(run, name, arguments, call_id)
     emit(
         ToolFinished(
             branch=run.branch,
@@ -77,4 +72,58 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> To
     return outcome
 
 
+async def _with_approval(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
+    """Ask first. A refusal costs nothing; arguments that were changed are told to the model."""
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    if run.ledger.left().tool_calls == 0:
+        return ToolResult(EXHAUSTED, failed=True)
+    emit(ApprovalNeeded(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
+    request = ApprovalRequest(tool=name, arguments=arguments, branch=run.branch)
+    approval = await decide(run.approver, request, run.thinking_seconds())
+    run.note("approve", _why(approval), tool=name, granted=approval.granted)
+    if approval.granted is not True:
+        told = run.prompt("act.refused", REFUSED).format(tool=name, reason=_why(approval))
+        return ToolResult(told, failed=True)
+    if approval.arguments is None:
+        return await _made(run, name, arguments, call_id, approved=True)
+    outcome = await _made(run, name, approval.arguments, call_id, approved=True)
+    edited = run.prompt("act.edited", EDITED).format(arguments=approval.arguments)
+    return replace(outcome, text=f"{edited}\n{outcome.text}")
+
+
+async def _made(
+    run: Run, name: str, arguments: str, call_id: str, *, approved: bool = False
+) -> ToolResult:
+    try:
+        return await run.toolbox.call(
+            name,
+            arguments,
+            ledger=run.ledger,
+            call_id=call_id,
+            scope=run.scope,
+            memory=run.memory,
+            shared=run.memo,
+            approved=approved,
+            seconds=run.thinking_seconds(),
+        )
+    except BudgetExhausted:
+        return ToolResult(EXHAUSTED, failed=True)
+
+
+def _why(approval: Approval) -> str:
+    """An approver's reason on one line."""
+    said = " ".join(str(approval.reason)[:2000].split())[:300]
+    return said or ("granted" if approval.granted is True else "it was refused")
+
+
+def _how(outcome: ToolResult) -> str:
+    if outcome.remembered:
+        return "from memory"
+    return "failed" if outcome.failed else "called"
+
+
 EXHAUSTED = "error: the budget allows no more tool calls. Answer with what you have."
+
+REFUSED = "error: {tool} was not called: it needs approval, and was refused: {reason}"
+
+EDITED = "[The arguments were changed before the call, to {arguments}]"

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import FaultServer
+from fault_server import FaultServer, Reply
 from leftovers import until
 
 from mull.cli import main
+from mull.tools import as_tool
 
 SURE = "It is clear.\nAnswer: 42"
 QUESTION = "Tom has 3 pens. Tom gets another 4. How many pens does Tom have?"
@@ -135,6 +137,33 @@ async def test_json_prints_one_object_with_the_contracts_keys(
         "thread",
         "trace",
     }
+
+
+async def test_json_says_how_hard_the_question_was_how_deep_it_went_and_how_sure_it_is(
+    inside: Inside, server: FaultServer
+) -> None:
+    server.reply = "Answer: Paris"
+    done = await inside.mull("ask", "What is the capital of France?", "--json", *on(server))
+    answer = json.loads(done.out)
+    assert (answer["depth"], answer["difficulty"]["level"]) == ("direct", "easy")
+    assert {"level", "p_direct", "source"} <= set(answer["difficulty"])
+    assert 0.9 <= answer["confidence"] <= 1
+
+
+async def test_an_effort_is_the_budget_of_the_run(inside: Inside, server: FaultServer) -> None:
+    server.reply = SURE
+    done = await inside.mull("ask", QUESTION, "--json", "--effort", "low", *on(server))
+    assert json.loads(done.out)["budget"]["tokens"] == 4000
+
+
+async def test_a_budget_that_is_given_wins_over_the_effort(
+    inside: Inside, server: FaultServer
+) -> None:
+    server.reply = SURE
+    given = ("--effort", "low", "--budget", "tokens=9000")
+    done = await inside.mull("ask", QUESTION, "--json", *given, *on(server))
+    budget = json.loads(done.out)["budget"]
+    assert (budget["tokens"], budget["seconds"]) == (9000, None)
 
 
 async def test_without_an_answer_json_still_prints_its_object(
@@ -343,6 +372,171 @@ async def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(
     err = await process.stderr.read()
     assert await process.wait() == 1
     assert b"Traceback" not in err
+
+
+# --- approvals
+
+SENDS = """
+import fcntl, sys, termios
+from pathlib import Path
+from mull.cli import main
+from mull.tools import as_tool, registry
+
+def send(to: str) -> str:
+    "Send a greeting."
+    Path("sent").write_text(to)
+    return f"sent to {to}"
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Keys such as Ctrl-C become signals.
+registry.BUILT_IN = {"send": lambda: as_tool(send, side_effects=True)}
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@dataclass
+class Terminal:
+    """Runs `mull`, with a tool that has side effects, on a terminal of its own."""
+
+    folder: Path
+    shown: str = ""
+
+    async def mull(self, server: FaultServer, *more: str, keys: Sequence[bytes] = ()) -> int:
+        """The exit code of one question, with one key for each time that approval is asked for."""
+        person, program = os.openpty()
+        bare = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+        given = ["ask", QUESTION, "--depth", "reason", "--tools", "send", *on(server), *more]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", SENDS, *given),
+            cwd=self.folder,
+            env={**bare, "TERM": "xterm", "COLUMNS": "100"},
+            stdin=program,
+            stdout=program,
+            stderr=program,
+            start_new_session=True,
+        )
+        os.close(program)
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(person, self._read, person, over)
+        try:
+            for number, key in enumerate(keys, 1):
+                await until(lambda n=number: self.shown.count("any other key") == n, 30)  # type: ignore[misc]
+                await asyncio.sleep(0.1)  # Keys from before the question would not count.
+                os.write(person, key)
+            await over.wait()
+            return await process.wait()
+        finally:
+            loop.remove_reader(person)
+            os.close(person)
+
+    def _read(self, person: int, over: asyncio.Event) -> None:
+        try:
+            self.shown += os.read(person, 65536).decode(errors="replace")
+        except OSError:  # The program has closed its end.
+            asyncio.get_running_loop().remove_reader(person)
+            over.set()
+
+    @property
+    def sent(self) -> str | None:
+        """To whom the tool has really sent something."""
+        file = self.folder / "sent"
+        return file.read_text() if file.exists() else None
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """A terminal with a person at it."""
+    return Terminal(tmp_path)
+
+
+def sends_to(server: FaultServer, *people: str) -> None:
+    replies = [Reply(tool_calls=[("send", {"to": person})]) for person in people]
+    server.reply = lambda body: replies.pop(0) if replies else SURE
+
+
+def told_last(server: FaultServer) -> str:
+    return str(server.requests[-1].body["messages"][-1]["content"])
+
+
+async def test_on_a_terminal_one_key_approves_a_call(
+    terminal: Terminal, server: FaultServer
+) -> None:
+    sends_to(server, "bob")
+    assert await terminal.mull(server, keys=[b"y"]) == 0
+    assert (terminal.sent, told_last(server)) == ("bob", "sent to bob")
+
+
+@pytest.mark.parametrize("key", [b"n", b"\r", b"\x1b[A", b" "], ids=repr)
+async def test_any_other_key_refuses_it(
+    terminal: Terminal, server: FaultServer, key: bytes
+) -> None:
+    sends_to(server, "bob")
+    assert await terminal.mull(server, keys=[key]) == 0
+    assert terminal.sent is None
+    assert told_last(server).endswith("was refused: the user said no")
+
+
+async def test_each_call_is_asked_about(terminal: Terminal, server: FaultServer) -> None:
+    sends_to(server, "bob", "ann")
+    await terminal.mull(server, keys=[b"y", b"n"])
+    assert terminal.sent == "bob"
+
+
+async def test_a_question_shows_all_that_would_be_sent_and_no_control_characters(
+    terminal: Terminal, server: FaultServer
+) -> None:
+    sends_to(server, "bob\x1b[8m and eve\u202e" + " x" * 500)
+    await terminal.mull(server, keys=[b"n"])
+    _, asked = terminal.shown.split("approve ")
+    assert r"bob\u001b[8m and eve\u202e" in asked
+    assert asked.split("any other key")[0].count(" x") == 500
+    assert "\x1b[8m" not in terminal.shown
+
+
+async def test_yes_approves_without_a_question(terminal: Terminal, server: FaultServer) -> None:
+    sends_to(server, "bob")
+    await terminal.mull(server, "--yes")
+    assert terminal.sent == "bob"
+    assert "any other key" not in terminal.shown
+
+
+async def test_ctrl_c_at_a_question_ends_the_command_and_sends_nothing(
+    terminal: Terminal, server: FaultServer
+) -> None:
+    sends_to(server, "bob")
+    assert await terminal.mull(server, keys=[b"\x03"]) == 130
+    assert "Traceback" not in terminal.shown
+    assert terminal.sent is None
+
+
+def with_a_tool_that_sends(inside: Inside) -> None:
+    def send(to: str) -> str:
+        """Send a greeting."""
+        (inside.folder / "sent").write_text(to)
+        return f"sent to {to}"
+
+    built_in = {"send": lambda: as_tool(send, side_effects=True)}
+    inside.monkeypatch.setattr("mull.tools.registry.BUILT_IN", built_in)
+
+
+async def test_without_a_terminal_a_call_with_side_effects_is_refused(
+    inside: Inside, server: FaultServer
+) -> None:
+    with_a_tool_that_sends(inside)
+    sends_to(server, "bob")
+    inside.typed = b"y\n"
+    done = await inside.mull("ask", QUESTION, "--depth", "reason", "--tools", "send", *on(server))
+    assert (done.code, done.out) == (0, f"{SURE}\n")
+    assert not (inside.folder / "sent").exists()
+    assert "refused: nobody is there to approve" in done.err
+
+
+async def test_without_a_terminal_yes_approves(inside: Inside, server: FaultServer) -> None:
+    with_a_tool_that_sends(inside)
+    sends_to(server, "bob")
+    arguments = ("--depth", "reason", "--tools", "send", "--yes")
+    await inside.mull("ask", QUESTION, *arguments, "--trace", "trace.jsonl", *on(server))
+    assert (inside.folder / "sent").read_text() == "bob"
+    assert "approval_needed" in [event["event"] for event in inside.traced()]
 
 
 # --- demo and doctor

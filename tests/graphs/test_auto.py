@@ -489,6 +489,20 @@ async def test_a_larger_model_keeps_to_the_budget_of_the_run(
         assert answer.text
 
 
+async def test_a_limit_in_dollars_holds_for_both_models_together(
+    server: FaultServer, large: FaultServer, leftovers: Leftovers
+) -> None:
+    server.reply, large.reply = says("Answer: 7"), says("so " * 400 + "\nAnswer: 42")
+    cheap = leftovers.model(price=Price(input=Decimal(1), output=Decimal(1)))
+    for cents in ("0.5", "2", "10"):
+        limit = Decimal(cents) / 100
+        agent = with_larger(leftovers, large, model=cheap)
+        answer = await agent.arun(HARD, budget=Budget(cost=limit))
+        assert 0 < answer.usage.cost <= limit
+        assert answer.text
+    assert large.requests
+
+
 async def test_the_smaller_models_answers_never_outvote_the_larger_ones(
     server: FaultServer, large: FaultServer, leftovers: Leftovers
 ) -> None:

@@ -262,6 +262,7 @@ class Agent:
             usage=ledger.spent(),
             budget=limits,
             trace=tuple(run.trace),
+            attachments=tuple(run.attachments),
         )
         if self._on_exhausted == "raise" and answer.stopped in ("budget", "deadline"):
             error = run.exhausted or _ended(ledger, answer.stopped)

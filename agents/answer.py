@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..budgets import Budget, Usage
 from ..graphs import Event, Stopped, comparable
+from ..tools import Attachment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Answer:
     """Why the run ended."""
     usage: Usage
     budget: Budget
+    attachments: tuple[Attachment, ...] = ()
+    """Files and pictures that tools made on the way. Not in `as_dict`."""
     thread: str | None = None
     trace: tuple[dict[str, Any], ...] = ()
     """What was done, in order: node, reason, tokens, seconds."""

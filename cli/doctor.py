@@ -16,7 +16,7 @@ from ..models import Backend, Capabilities, Model, NoBackend, Request, resolve_m
 from ..models.capabilities import probe
 from ..models.demo.problems import problems
 from ..portal import run_blocking
-from ..tools.sandbox import survey
+from ..tools.sandbox.choose import OPERATOR, chosen, requirement, survey
 from . import ANSWERED, NO_BACKEND
 from .live import PipeConsole
 
@@ -47,13 +47,23 @@ async def _look() -> int:
     table.add_column(overflow="fold")
     table.add_row(OK, "mull", f"{__version__} on Python {platform.python_version()}")
     usable = await _models(table)
-    for report in await survey():
-        told = report.limits if report.available else report.reason
-        table.add_row(OK if report.available else NOTE, f"sandbox {report.name}", escape(told))
+    await _sandboxes(table)
     console.print(table)
     if not usable:
         console.print("No model can be used here. Start a backend, or: pip install 'mull\\[demo]'")
     return ANSWERED if usable else NO_BACKEND
+
+
+async def _sandboxes(table: Table) -> None:
+    """Rows for the boundary that Python runs behind, and for what each one is worth here."""
+    try:
+        why = f", as {OPERATOR} requires" if requirement() else ""
+        table.add_row(OK, "python tool", f"runs code behind {await chosen()}{why}")
+    except MullError as error:
+        table.add_row(NO, "python tool", escape(str(error)))
+    for report in await survey():
+        told = report.limits if report.available else report.reason
+        table.add_row(OK if report.available else NOTE, f"sandbox {report.name}", escape(told))
 
 
 async def _models(table: Table) -> bool:

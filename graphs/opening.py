@@ -106,6 +106,7 @@ async def open_branch(
             yield branch
         finally:
             run.exhausted = run.exhausted or branch.exhausted
+            run.attachments += branch.attachments
             run.trace += [{"branch": path, **step} for step in branch.trace]
 
 

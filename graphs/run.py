@@ -14,7 +14,7 @@ from ..models import Delta, Model, Reply, Request
 from ..models.forcing import Thinking as Forced
 from ..models.forcing import ask_forced
 from ..tools.memo import Memo
-from ..tools.tool import Scope
+from ..tools.tool import Attachment, Scope
 from ..tools.toolbox import Toolbox, ToolResult
 from .answers import comparable
 from .approvals import Approver, refuse
@@ -75,6 +75,8 @@ class Run:
     """Sees each piece of text as it arrives, with logprobs; what it raises ends the call."""
     failure: Exception | None = None
     """What the first branch that failed raised."""
+    attachments: list[Attachment] = field(default_factory=list)
+    """Files and pictures that tools made; a branch hands its own on when it ends."""
     race: Race | None = None
     """The wave of chains that is running."""
     nodes: int = 0

@@ -58,6 +58,8 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> To
         outcome = await _with_approval(run, call, call_id, emit)
     elif outcome is None:
         outcome = await _made(run, name, arguments, call_id)
+    if not outcome.remembered:
+        run.attachments += outcome.attachments
     emit(
         ToolFinished(
             branch=run.branch,

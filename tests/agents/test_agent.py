@@ -26,6 +26,7 @@ from mull import (
     Price,
     WrongUsage,
 )
+from mull.graphs import Settings
 from mull.models import system, user
 
 SURE = "It is clear.\nAnswer: 42"
@@ -416,3 +417,18 @@ async def test_a_slow_tool_leaves_time_for_the_final_answer(server: FaultServer)
 def test_a_setting_of_the_wrong_kind_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(WrongUsage):
         Agent("m", base_url="http://127.0.0.1:9/v1", **wrong)
+
+
+@pytest.mark.parametrize("depth", ["reason", "vote"])
+async def test_a_file_that_code_makes_comes_back_with_the_answer(
+    server: FaultServer, depth: str
+) -> None:
+    def reply(body: Any) -> Reply:
+        code = "open('table.csv', 'w').write('a,b')"
+        done = body["messages"][-1]["role"] == "tool"
+        return Reply(SURE) if done else Reply(tool_calls=[("python", {"code": code})])
+
+    server.reply = reply
+    agent = agent_on(server, tools=["python"], depth=depth, settings=Settings(samples=1))
+    (file,) = (await agent.arun(QUESTION)).attachments
+    assert (file.name, file.data) == ("table.csv", b"a,b")

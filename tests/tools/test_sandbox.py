@@ -11,14 +11,21 @@ from pathlib import Path
 
 import psutil
 import pytest
-from boundaries import boundary
+from boundaries import EVERYWHERE, HERE, boundary
 
-from mull.tools.sandbox import Sandbox, open_sandbox
+from mull.errors import MullError
+from mull.tools.sandbox import Sandbox, SandboxFileError, open_sandbox
 from mull.tools.sandbox.wire import OUTPUT_BYTES, TEXT_CHARACTERS
 
 
-@pytest.fixture(params=["sandlock", "monty"])
+@pytest.fixture(params=EVERYWHERE)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    async with boundary(request.param) as opened:
+        yield opened
+
+
+@pytest.fixture(params=HERE)
+async def local(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
     async with boundary(request.param) as opened:
         yield opened
 
@@ -82,8 +89,8 @@ async def test_code_out_of_time_is_stopped(sandbox: Sandbox) -> None:
 
 
 async def test_output_without_end_is_cut(sandbox: Sandbox) -> None:
-    # The subset's interpreter prints slowly; there, 20 MB stand for the rule.
-    megabytes = 100 if sandbox.capabilities.full_cpython else 20
+    # The subset's interpreter, and a server that relays it line by line, print slowly.
+    megabytes = 100 if sandbox.isolation == "sandlock" else 20
     code = f"s = ('y' * 99 + '\\n') * 10000\nfor i in range({megabytes}):\n    print(s, end='')"
     done = await sandbox.run_code(code, 20)
     assert done.error is None
@@ -92,11 +99,11 @@ async def test_output_without_end_is_cut(sandbox: Sandbox) -> None:
     await works(sandbox)
 
 
-async def test_a_thirty_megabyte_value_is_cut(sandbox: Sandbox) -> None:
-    done = await sandbox.run_code("'z' * (30 << 20)", 10)
+async def test_a_thirty_megabyte_value_is_cut(local: Sandbox) -> None:
+    done = await local.run_code("'z' * (30 << 20)", 10)
     assert done.truncated
     assert len(done.results[0].text or "") == TEXT_CHARACTERS
-    await works(sandbox)
+    await works(local)
 
 
 async def test_a_cancelled_call_stops_and_the_sandbox_goes_on(sandbox: Sandbox) -> None:
@@ -131,15 +138,69 @@ async def test_restart_stops_a_running_call(sandbox: Sandbox) -> None:
     await works(sandbox)
 
 
+async def test_a_started_sandbox_has_run_nothing(sandbox: Sandbox) -> None:
+    await sandbox.start()
+    await sandbox.start()
+    done = await sandbox.run_code("x", 5)
+    assert done.error is not None
+    assert not done.session_lost
+
+
+async def test_a_parked_sandbox_says_that_its_session_was_lost(sandbox: Sandbox) -> None:
+    await sandbox.run_code("x = 5", 5)
+    await sandbox.park()
+    done = await sandbox.run_code("x", 5)
+    assert done.error is not None
+    assert done.session_lost
+    assert not (await sandbox.run_code("1", 5)).session_lost
+
+
+async def test_parking_what_never_ran_loses_nothing(sandbox: Sandbox) -> None:
+    await sandbox.park()
+    assert not (await sandbox.run_code("1", 5)).session_lost
+
+
+async def test_files_that_the_host_gave_outlast_parking(sandbox: Sandbox) -> None:
+    if not sandbox.capabilities.files:
+        with pytest.raises(SandboxFileError):
+            await sandbox.write_file("a.txt", b"a")
+        return
+    await sandbox.write_file("data/a.txt", b"a")
+    await sandbox.run_code("1", 5)
+    await sandbox.park()
+    assert (await sandbox.run_code("open('data/a.txt').read()", 5)).results[0].text == "'a'"
+
+
+async def test_the_files_that_a_cell_made_or_changed_are_named(sandbox: Sandbox) -> None:
+    if not sandbox.capabilities.files:
+        return
+    await sandbox.write_file("given.txt", b"a")
+    assert (await sandbox.run_code("open('given.txt').read()", 5)).files == ()
+    made = await sandbox.run_code(
+        "import os\nos.mkdir('d')\nfor n in ('new.txt', 'd/b.txt'):\n    open(n, 'w').close()", 5
+    )
+    assert made.files == ("d/b.txt", "new.txt")
+    changed = await sandbox.run_code("with open('given.txt', 'w') as f:\n    f.write('longer')", 5)
+    assert changed.files == ("given.txt",)
+
+
+async def test_a_closed_sandbox_refuses_to_start(sandbox: Sandbox) -> None:
+    await sandbox.close()
+    await sandbox.close()
+    for call in (sandbox.start(), sandbox.run_code("1", 5)):
+        with pytest.raises(MullError, match="closed"):
+            await call
+
+
 async def test_two_sandboxes_share_nothing(sandbox: Sandbox) -> None:
     await sandbox.run_code("x = 1", 5)
     async with open_sandbox(sandbox.isolation) as other:
         assert (await other.run_code("x", 5)).error is not None
 
 
-async def test_a_closed_sandbox_leaves_no_descriptor_and_no_worker(sandbox: Sandbox) -> None:
+async def test_a_closed_sandbox_leaves_no_descriptor_and_no_worker(local: Sandbox) -> None:
     async def use() -> None:
-        async with open_sandbox(sandbox.isolation) as other:
+        async with open_sandbox(local.isolation) as other:
             await works(other)
 
     def held() -> tuple[int, list[int]]:
@@ -147,7 +208,7 @@ async def test_a_closed_sandbox_leaves_no_descriptor_and_no_worker(sandbox: Sand
         here = psutil.Process()
         return here.num_fds(), sorted(child.pid for child in here.children())
 
-    await works(sandbox)
+    await works(local)
     await use()
     before = held()
     for _ in range(3):
@@ -162,7 +223,7 @@ from mull.tools.sandbox import choose, monty
 monty.LONGEST_SECONDS = 1.0
 
 async def main():
-    sandboxes = [choose._make(sys.argv[1]) for _ in ("idle", "busy")]
+    sandboxes = [choose.make(sys.argv[1]) for _ in ("idle", "busy")]
     for sandbox in sandboxes:
         await sandbox.run_code("1", 5)
     busy = asyncio.create_task(sandbox.run_code("while True:\\n    pass", 60))
@@ -174,15 +235,15 @@ asyncio.run(main())
 """
 
 
-async def test_a_killed_host_leaves_no_guest_idle_or_busy(sandbox: Sandbox) -> None:
-    host = _python(HOST, sandbox.isolation)
+async def test_a_killed_host_leaves_no_guest_idle_or_busy(local: Sandbox) -> None:
+    host = _python(HOST, local.isolation)
     assert host.stdout is not None
     guests = (await asyncio.to_thread(host.stdout.readline)).split()
     host.kill()
     host.communicate()
     assert len(guests) >= 2
     # A busy monty worker ends by its own time limit, 1 s here; everything else ends at once.
-    deadline = time.monotonic() + (2 if sandbox.isolation == "monty" else 1)
+    deadline = time.monotonic() + (2 if local.isolation == "monty" else 1)
     while running := [pid for pid in guests if _runs(pid)]:
         assert time.monotonic() < deadline, running
         await asyncio.sleep(0.05)

@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 import pytest
+from boundaries import e2b
 
 from mull.errors import WrongUsage
 from mull.tools.sandbox import (
@@ -16,11 +17,20 @@ from mull.tools.sandbox import (
     Sandbox,
     SandboxUnavailable,
     choose,
+    chosen,
     open_sandbox,
     survey,
 )
 from mull.tools.sandbox.monty import MontySandbox
 from mull.tools.sandbox.selftest import LAST_PROBE, PROBES, breaches
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No boundary was tested yet."""
+    monkeypatch.setattr(choose, "_reports", {})
+    monkeypatch.setattr(choose, "_try_again", {})
+
 
 OPEN_DOOR = """
 import ctypes, os, sys
@@ -99,7 +109,7 @@ async def test_a_boundary_with_a_breach_is_refused_and_the_breach_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(choose, "_reports", {})
-    monkeypatch.setattr(choose, "_make", lambda name: OpenDoor())
+    monkeypatch.setattr(choose, "make", lambda name: OpenDoor())
     with pytest.raises(SandboxUnavailable) as caught:
         async with open_sandbox():
             pass
@@ -110,7 +120,7 @@ async def test_a_boundary_with_a_breach_is_refused_and_the_breach_named(
 async def test_without_the_first_boundary_the_second_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = choose._make
+    make = choose.make
 
     def elsewhere(name: str) -> Sandbox:
         if name == "sandlock":
@@ -118,7 +128,7 @@ async def test_without_the_first_boundary_the_second_is_used(
         return make(name)
 
     monkeypatch.setattr(choose, "_reports", {})
-    monkeypatch.setattr(choose, "_make", elsewhere)
+    monkeypatch.setattr(choose, "make", elsewhere)
     async with open_sandbox() as sandbox:
         assert sandbox.isolation == "monty"
     with pytest.raises(SandboxUnavailable, match="needs Linux"):
@@ -134,7 +144,7 @@ async def test_an_unknown_boundary_is_wrong_usage() -> None:
 
 async def test_the_survey_names_every_boundary_with_limits_or_a_reason() -> None:
     reports = await survey()
-    assert [report.name for report in reports] == ["sandlock", "monty"]
+    assert [report.name for report in reports] == ["e2b", "sandlock", "monty"]
     for report in reports:
         assert bool(report.limits) is report.available
         assert bool(report.reason) is not report.available
@@ -146,14 +156,77 @@ async def test_the_self_test_runs_once_in_a_process(monkeypatch: pytest.MonkeyPa
     def again(name: str) -> Sandbox:
         raise AssertionError("tested again")
 
-    monkeypatch.setattr(choose, "_make", again)
+    monkeypatch.setattr(choose, "make", again)
     await survey()
+
+
+async def test_without_a_key_e2b_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("E2B_API_KEY", raising=False)
+    with pytest.raises(SandboxUnavailable, match="E2B_API_KEY"):
+        await chosen("e2b")
+    assert await chosen() != "e2b"
+
+
+async def test_with_a_key_e2b_comes_first(reports: None) -> None:
+    async with e2b():
+        assert await chosen() == "e2b"
+        async with open_sandbox() as sandbox:
+            assert sandbox.isolation == "e2b"
+
+
+async def test_e2b_out_of_reach_is_replaced_only_where_nobody_requires_it(
+    reports: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with e2b() as server:
+        server.refuse = lambda method, path: 401
+        assert await chosen() != "e2b"
+        assert "E2B cannot be used" in caplog.text
+        with pytest.raises(SandboxUnavailable, match="401"):
+            await chosen("e2b")
+        monkeypatch.setenv("MULL_SANDBOX", "e2b")
+        with pytest.raises(SandboxUnavailable, match="401"):
+            await chosen()
+
+
+async def test_e2b_that_was_out_of_reach_is_tried_again(
+    reports: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "RETRY_SECONDS", 0.0)
+    async with e2b() as server:
+        server.refuse = lambda method, path: 401
+        assert await chosen() != "e2b"
+        server.refuse = None
+        assert await chosen() == "e2b"
+
+
+async def test_a_machine_that_answers_every_cell_with_success_is_refused(reports: None) -> None:
+    async with e2b() as server:
+        server.answer = lambda code: b'{"type": "result", "text": "42"}\n'
+        with pytest.raises(SandboxUnavailable, match="reach the internet"):
+            await chosen("e2b")
+
+
+async def test_the_operators_boundary_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MULL_SANDBOX", "monty")
+    assert await chosen() == "monty"
+    assert await chosen("monty") == "monty"
+    with pytest.raises(SandboxUnavailable, match="operator requires the monty"):
+        await chosen("sandlock")
+
+
+async def test_an_unknown_boundary_of_the_operator_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MULL_SANDBOX", "docker")
+    with pytest.raises(WrongUsage, match="docker"):
+        await chosen()
 
 
 def test_importing_the_room_imports_no_boundary() -> None:
     code = (
         "import sys, mull.tools.sandbox, mull.tools.python\n"
-        "late = {'sandlock', 'pydantic_monty', 'mull.tools.sandbox.workdir'} & set(sys.modules)\n"
+        "late = {'sandlock', 'pydantic_monty', 'e2b', 'httpx', 'mull.tools.sandbox.workdir'}\n"
+        "late &= set(sys.modules)\n"
         "assert not late, late"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

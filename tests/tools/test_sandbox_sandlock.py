@@ -239,6 +239,13 @@ async def test_files_go_in_and_out(sandbox: Sandbox) -> None:
     assert await sandbox.list_files() == ("data/in.txt", "out.txt")
 
 
+async def test_a_changed_file_is_seen_whatever_times_the_guest_sets(sandbox: Sandbox) -> None:
+    await sandbox.write_file("a.txt", b"old")
+    code = "import os\nwith open('a.txt', 'w') as f:\n    f.write('new')"
+    assert (await sandbox.run_code(code, 5)).files == ("a.txt",)
+    assert (await sandbox.run_code("open('a.txt').read()", 5)).files == ()
+
+
 async def test_files_outlast_a_restart(sandbox: Sandbox) -> None:
     await sandbox.write_file("a.txt", b"a")
     await sandbox.restart()

@@ -1,6 +1,7 @@
 """Running model-written Python behind a boundary that was tested first."""
 
-from .choose import BOUNDARIES, BoundaryReport, open_sandbox, survey
+from .choose import BOUNDARIES, BoundaryReport, chosen, open_sandbox, survey
+from .pool import Session, open_session
 from .protocol import (
     Capabilities,
     Execution,
@@ -21,6 +22,9 @@ __all__ = [
     "Sandbox",
     "SandboxFileError",
     "SandboxUnavailable",
+    "Session",
+    "chosen",
     "open_sandbox",
+    "open_session",
     "survey",
 ]

@@ -1,8 +1,8 @@
 """Runs inside the sandlock boundary: executes cells, keeps their state, answers on its own pipe.
 
 Only the standard library, and nothing of mull: the guest cannot read mull's files. The host passes
-this file's text to `python -c`, with the reply pipe's path and the longest text in characters as
-arguments.
+this file's text to `python -c`, with the reply pipe's path, the longest text in characters and the
+directory for pictures as arguments.
 """
 
 import ast
@@ -14,12 +14,16 @@ import signal
 import sys
 import traceback
 import types
+import warnings
+
+PICTURES = 8
 
 
 class Worker:
-    def __init__(self, replies: int, text_characters: int) -> None:
+    def __init__(self, replies: int, text_characters: int, aside: str) -> None:
         self.replies = replies
         self.longest = text_characters
+        self.aside = aside
         # Users' code may close or redirect 0, 1 and 2; each call starts from these copies.
         self.requests, self.out, self.err = os.dup(0), os.dup(1), os.dup(2)
         self.null = os.open("/dev/null", os.O_RDWR)
@@ -39,6 +43,7 @@ class Worker:
                     text = self.run(request["code"])
                 except BaseException as raised:  # noqa: BLE001 - a cell may raise anything
                     error = self.describe(raised)
+                    self.forget_figures()
                 self.flush()
                 self.answer(request["id"], text, error)
 
@@ -73,10 +78,12 @@ class Worker:
             last = tree.body[-1] if tree.body else None
             if not isinstance(last, ast.Expr):
                 exec(compile(tree, name, "exec"), namespace)
+                self.draw(None)
                 return None
             del tree.body[-1]
             exec(compile(tree, name, "exec"), namespace)
             value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+            self.draw(value)
             if value is None:
                 return None
             namespace["_"] = value
@@ -84,6 +91,28 @@ class Worker:
             return repr(value)[: self.longest + 1]
         finally:
             self.running = False
+
+    def draw(self, value: object) -> None:
+        """Leave the open figures, and a value that is a picture, as files for the host."""
+        drawn = 0
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:
+            for number in pyplot.get_fignums()[:PICTURES]:
+                pyplot.figure(number).savefig(self.place(drawn), format="png", bbox_inches="tight")
+                drawn += 1
+            pyplot.close("all")
+        if drawn < PICTURES and hasattr(type(value), "_repr_png_"):
+            with open(self.place(drawn), "wb") as file:
+                file.write(value._repr_png_())  # type: ignore[attr-defined]
+
+    def place(self, number: int) -> str:
+        return os.path.join(self.aside, f"{number}.png")
+
+    def forget_figures(self) -> None:
+        # Those of a cell that failed would come with the next one's.
+        if "matplotlib.pyplot" in sys.modules:
+            with contextlib.suppress(BaseException):
+                sys.modules["matplotlib.pyplot"].close("all")
 
     def describe(self, raised: BaseException) -> "list[str]":
         try:
@@ -113,12 +142,14 @@ class Worker:
 
 
 def main() -> None:
-    path, text_characters = sys.argv[1], int(sys.argv[2])
+    path, text_characters, aside = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     # Descriptors the host's other code left inheritable would be a way around the boundary.
     os.closerange(3, 1 << 16)
     sys.path.append(os.getcwd())
     sys.argv = [""]
-    worker = Worker(os.open(path, os.O_WRONLY), text_characters)
+    # `show` draws nothing here: what it would show comes back at the end of the cell.
+    warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
+    worker = Worker(os.open(path, os.O_WRONLY), text_characters, aside)
     signal.signal(signal.SIGINT, worker.interrupted)
     worker.serve()
 

@@ -62,11 +62,15 @@ class MontySandbox:
         self._closed = False
         self._lost = False
 
+    async def start(self) -> None:
+        """See `Sandbox.start`."""
+        async with self._lock:
+            if self._session is None:
+                await self._start()
+
     async def run_code(self, code: str, timeout: float) -> Execution:
         """See `Sandbox.run_code`; `timeout` is cut to `LONGEST_SECONDS`."""
         async with self._lock:
-            if self._closed:
-                raise MullError("The sandbox is closed: open another one.")
             session = self._session or await self._start()
             output = {"stdout": Capped(), "stderr": Capped()}
             try:
@@ -109,12 +113,20 @@ class MontySandbox:
             await self._end()
             self._lost = False
 
+    async def park(self) -> None:
+        """See `Sandbox.park`."""
+        async with self._lock:
+            self._lost |= self._session is not None
+            await self._end()
+
     async def close(self) -> None:
         """See `Sandbox.close`."""
         self._closed = True
         await self.restart()
 
     async def _start(self) -> AsyncMontySession:
+        if self._closed:
+            raise MullError("The sandbox is closed: open another one.")
         try:
             from pydantic_monty import AsyncMonty
         except ImportError as error:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .files import FILE_BYTES
 from .protocol import Execution
 from .wire import REPLY_BYTES, BadReply, Capped, parse
-from .workdir import DISK_BYTES, FILE_BYTES, Workdir
+from .workdir import DISK_BYTES, Workdir
 
 THREADS = 128
 """The most threads a guest may run."""

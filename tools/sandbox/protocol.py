@@ -47,7 +47,7 @@ class Execution:
     """What one call of `run_code` did."""
 
     results: tuple[Result, ...] = ()
-    """The value of a last line that is an expression; empty when there is none or it is None."""
+    """The value of a last line that is an expression, unless it is None, and what was drawn."""
     stdout: str = ""
     stderr: str = ""
     error: ExecutionError | None = None
@@ -55,6 +55,8 @@ class Execution:
     """True when output went over a cap and its end was dropped."""
     session_lost: bool = False
     """True when the variables of earlier calls are gone."""
+    files: tuple[str, ...] = ()
+    """Files that the cell made or changed, as relative names, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Capabilities:
     state: bool
     """Variables last from one call to the next."""
     full_cpython: bool
-    """It is the interpreter mull runs on, not a subset of the language."""
+    """It is CPython, not a subset of the language."""
     packages: bool
     """Packages installed beside mull (numpy, sympy) can be imported."""
     files: bool
@@ -75,6 +77,8 @@ class Capabilities:
     """One line for the model: what ordinary Python can do and this cannot."""
     limits: str
     """For people: what is limited, to how much, and what is not limited."""
+    remote: bool = False
+    """It runs on another machine, which costs money while it is there."""
 
 
 class Sandbox(Protocol):
@@ -82,11 +86,14 @@ class Sandbox(Protocol):
 
     @property
     def isolation(self) -> str:
-        """The boundary's name: `sandlock` or `monty`."""
+        """The boundary's name: `e2b`, `sandlock` or `monty`."""
 
     @property
     def capabilities(self) -> Capabilities:
         """What code may do here."""
+
+    async def start(self) -> None:
+        """Start the guest now instead of with the first call. Raises `SandboxUnavailable`."""
 
     async def run_code(self, code: str, timeout: float) -> Execution:
         """Run `code` for at most `timeout` seconds; a failing cell is an `Execution` with `error`.
@@ -109,6 +116,12 @@ class Sandbox(Protocol):
 
     async def restart(self) -> None:
         """Forget every variable, stopping a running call. Files stay."""
+
+    async def park(self) -> None:
+        """Give the guest up until the next call, which says that the session was lost.
+
+        Files stay; on another machine only those that `write_file` put there.
+        """
 
     async def close(self) -> None:
         """End the guest and remove what it left. Safe to call twice."""

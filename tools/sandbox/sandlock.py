@@ -15,9 +15,10 @@ from typing import Any
 from ...errors import MullError
 from . import wire
 from .calls import denied_calls
+from .files import FILE_BYTES
 from .process import MEMORY_BYTES, THREADS, Guest, GuestGone
-from .protocol import Capabilities, Execution, ExecutionError, SandboxUnavailable
-from .workdir import DISK_BYTES, ENTRIES, FILE_BYTES, Workdir
+from .protocol import Capabilities, Execution, ExecutionError, Result, SandboxUnavailable
+from .workdir import DISK_BYTES, ENTRIES, Workdir
 
 START_SECONDS = 10.0
 """The longest a worker may take to say that it is ready."""
@@ -71,11 +72,15 @@ class SandlockSandbox:
         # True when variables that a caller may count on have gone and no call has said so yet.
         self._lost = False
 
+    async def start(self) -> None:
+        """See `Sandbox.start`."""
+        async with self._lock:
+            if self._guest is None:
+                (await self._start()).freeze()
+
     async def run_code(self, code: str, timeout: float) -> Execution:
         """See `Sandbox.run_code`. Time over: interrupted, then killed after `GRACE_SECONDS`."""
         async with self._lock:
-            if self._closed:
-                raise MullError("The sandbox is closed: open another one.")
             guest = self._guest or await self._start()
             call = secrets.token_hex(8)
             self._running = True
@@ -114,13 +119,25 @@ class SandlockSandbox:
             self._drop()
             self._lost = False
 
+    async def park(self) -> None:
+        """See `Sandbox.park`."""
+        async with self._lock:
+            if self._guest is not None:
+                self._drop()
+                self._lost = True
+
     async def close(self) -> None:
         """See `Sandbox.close`."""
         self._closed = True
         await self.restart()
-        await asyncio.to_thread(self._workdir.close)
+        try:
+            await asyncio.to_thread(self._workdir.close)
+        except RuntimeError:  # At the interpreter's exit there are no threads any more.
+            self._workdir.close()
 
     async def _start(self) -> Guest:
+        if self._closed:
+            raise MullError("The sandbox is closed: open another one.")
         self._guest = guest = _spawn(self._workdir)
         try:
             guest.limit()
@@ -161,6 +178,12 @@ class SandlockSandbox:
         if over := guest.excess(self._workdir):
             return await self._lose(guest, "SandboxLimit", f"the code {over}")
         guest.drain()
+        pictures = [Result(png=data) for data in self._workdir.take_pictures()]
+        execution = replace(
+            execution,
+            results=(*execution.results, *pictures),
+            files=self._workdir.changed(),
+        )
         return _with_output(execution, guest)
 
     async def _reply(self, guest: Guest, call: str, code: str, timeout: float) -> Execution:
@@ -264,17 +287,17 @@ def _spawn(workdir: Workdir) -> Guest:
     try:
         sandbox = Sandbox(
             fs_readable=_readable(),
-            fs_writable=[home, str(pipe), "/dev/null"],
+            fs_writable=[home, str(workdir.aside), str(pipe), "/dev/null"],
             cwd=home,
             clean_env=True,
-            env=_environment(home),
+            env=_environment(home, str(workdir.aside)),
             max_memory=MEMORY_BYTES,
             max_processes=1,
             net_allow=_NO_NETWORK,
             extra_deny_syscalls=denied_calls(),
             **_identity(),
         )
-        arguments = [str(pipe), str(wire.TEXT_CHARACTERS)]
+        arguments = [str(pipe), str(wire.TEXT_CHARACTERS), str(workdir.aside)]
         with warnings.catch_warnings():
             # sandlock 0.9.0 says that `gid` has no effect; it is set together with `uid`.
             warnings.filterwarnings("ignore", "Policy field 'gid'")
@@ -299,7 +322,7 @@ def _identity() -> dict[str, int]:
     return {"uid": _NOBODY, "gid": _NOBODY} if os.geteuid() == 0 else {}
 
 
-def _environment(home: str) -> dict[str, str]:
+def _environment(home: str, aside: str) -> dict[str, str]:
     # One thread for each numeric library: its pools reserve memory for every core of the machine.
     pools = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
     return {
@@ -307,6 +330,8 @@ def _environment(home: str) -> dict[str, str]:
         "TMPDIR": home,
         "PATH": "/usr/bin:/bin",
         "MALLOC_ARENA_MAX": "2",
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": aside,
         **{f"{pool}_NUM_THREADS": "1" for pool in pools},
     }
 

@@ -111,6 +111,12 @@ LAST_PROBE = (
 )
 """What must fail and may end the session in doing so."""
 
+REMOTE_PROBES: Mapping[str, str] = {
+    "read a file of this machine": PROBES["read a file outside"],
+    "reach the internet": "import socket\nsocket.create_connection(('1.1.1.1', 443), 3)",
+}
+"""What must fail on another machine. Its files, processes and kernel are its own to lose."""
+
 
 async def breaches(sandbox: Sandbox) -> list[str]:
     """What the code in `sandbox` can do and must not; empty for a boundary that holds.
@@ -121,8 +127,9 @@ async def breaches(sandbox: Sandbox) -> list[str]:
     sound = await sandbox.run_code("6 * 7", PROBE_SECONDS)
     if sound.error or [result.text for result in sound.results] != ["42"]:
         return [f"it does not compute 6 * 7 ({sound.error or sound.results})"]
+    remote = sandbox.capabilities.remote
     with _targets() as values:
-        for name, probe in PROBES.items():
+        for name, probe in (REMOTE_PROBES if remote else PROBES).items():
             if values["variable"] is None and "{variable" in probe:
                 continue
             done = await sandbox.run_code(probe.format(**values), PROBE_SECONDS)
@@ -131,7 +138,7 @@ async def breaches(sandbox: Sandbox) -> list[str]:
             elif done.session_lost:
                 found.append(f"{name} ended the session: {done.error.value}")
     name, probe = LAST_PROBE
-    if (await sandbox.run_code(probe, PROBE_SECONDS)).error is None:
+    if not remote and (await sandbox.run_code(probe, PROBE_SECONDS)).error is None:
         found.append(name)
     await sandbox.restart()
     return found

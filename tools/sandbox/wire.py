@@ -32,6 +32,10 @@ class Capped:
         self._kept += data[:room]
         self.truncated |= len(data) > room
 
+    def data(self) -> bytes:
+        """What was kept."""
+        return bytes(self._kept)
+
     def text(self) -> str:
         """What was kept; undecodable bytes become U+FFFD."""
         return self._kept.decode("utf-8", "replace")

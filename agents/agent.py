@@ -100,8 +100,6 @@ class Agent:
         self.depth = _known_depth(depth)
         self._effort = None if effort is None else effort_of(effort)
         self._settings = settings or Settings()
-        if self._settings.deepest not in DEPTHS:
-            raise WrongUsage(f"settings: deepest={self._settings.deepest!r}: choose a depth")
         self._verifier = None if verifier is None else resolve_verifier(verifier)
         if isinstance(self._verifier, Human):
             raise WrongUsage(
@@ -213,9 +211,14 @@ class Agent:
             for name, depth in DEPTHS.items()
         }
 
+    @property
+    def _models(self) -> tuple[Model, ...]:
+        return (self.model,) if self._larger is None else (self.model, self._larger)
+
     async def aclose(self) -> None:
         """Close this event loop's connections. They also close when the loop ends."""
-        await self.model.aclose()
+        for model in self._models:
+            await model.aclose()
 
     async def _answer(
         self,
@@ -232,7 +235,7 @@ class Agent:
         limits = self.budget.merged(_budget(budget))
         if dial is not None and limits == Budget():
             limits = dial.budget
-        if limits.cost is not None and self.model.price == FREE:
+        if limits.cost is not None and all(model.price == FREE for model in self._models):
             raise WrongUsage("a limit in dollars needs a price: without one, every call costs 0")
         ledger = self._open_ledger(asked, history, limits)
         async with open_run(
@@ -325,7 +328,9 @@ def _ended(ledger: Ledger, stopped: Stopped) -> BudgetExhausted | None:
     if stopped == "deadline":
         return BudgetExhausted(ledger.key, ledger.budget)
     left = ledger.left()
-    if left.tokens is not None:
+    if left.calls == 0:
+        lack = Refuse(ledger.key, "calls", Decimal(1), Decimal(0))
+    elif left.tokens is not None:
         free = Decimal(left.tokens)
         lack = Refuse(ledger.key, "tokens", free + 1, free)
     elif left.cost is not None:

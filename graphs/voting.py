@@ -128,7 +128,7 @@ def decide(
     """
     reason = enough(samples, settings, rule=rule)
     if reason:
-        return Settle(reason, settled=not _undone(samples, rule))
+        return Settle(reason, settled=not undone(samples, rule))
     if affordable is not None and affordable < 1:
         return Settle("the budget pays for no more chains", settled=False)
     votes = tally(samples)
@@ -155,7 +155,7 @@ def enough(samples: Sequence[Sample], settings: Settings, *, rule: StoppingRule 
     return ""
 
 
-def _undone(samples: Sequence[Sample], rule: StoppingRule) -> bool:
+def undone(samples: Sequence[Sample], rule: StoppingRule = RULE) -> bool:
     """Whether the chains that were cut short could have turned a vote that has nothing verified."""
     cut = sum(sample["ended"] == "cut" for sample in samples)
     if not cut or any(map(verified, samples)):

@@ -21,7 +21,7 @@ from ..settings import Algorithm, Settings
 from ..state import Context, State, Stopped
 from ..tree import Expansion, plan
 from ..verifiers import Human, Reward
-from ..voting import enough, tally
+from ..voting import enough, tally, undone
 from .choose import confidence_in
 from .draw import GIVE_UP, affordable
 
@@ -122,7 +122,7 @@ def _over(run: Run, samples: Sequence[Sample], rows: Sequence[Expansion]) -> tup
     if declined(samples):
         return "the model declined", "refused"
     if reason := horizon(run, samples)(samples):
-        return reason, "answered"
+        return reason, "budget" if undone(samples) else "answered"
     if run.thinking_seconds() == 0:
         return "time is nearly up", "deadline"
     if reason := _failing(run, samples, rows):

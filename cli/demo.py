@@ -13,13 +13,14 @@ from rich.text import Text
 
 from ..agents import Agent, Answer, Answered
 from ..budgets import Budget, Ledger
+from ..graphs import Settings
 from ..models.demo.problems import Problem, problems
 from ..portal import run_blocking
 from . import ANSWERED, NO_BUDGET
 from .live import LiveView, PipeConsole, budget_text
 
 PROBLEMS = 20
-DEPTHS = ("direct", "reason")
+DEPTHS = ("direct", "vote")
 CELL = 26
 """Columns of one depth's cell."""
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _demo(seed: int, budget: Budget) -> int:
     console = PipeConsole(highlight=False)
     ledger = Ledger(budget, key="demo")
-    agent = Agent("demo", tools=["python"], ledger=ledger)
+    agent = Agent("demo", verifier="equations", settings=Settings(seed=seed), ledger=ledger)
     console.print(INTRODUCTION.format(count=PROBLEMS, seed=seed, budget=budget))
     console.print(_heading(console.width), overflow="crop")
     results: list[Result] = []
@@ -110,7 +111,7 @@ def _question_width(width: int) -> int:
 
 def _summary(results: list[Result]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("depth", "right", "tokens each", "ms each", "tool calls"):
+    for name in ("depth", "right", "tokens each", "ms each", "calls each"):
         table.add_column(name, justify="left" if name == "depth" else "right")
     for depth in DEPTHS:
         mine = [result for result in results if result.depth == depth]
@@ -119,7 +120,7 @@ def _summary(results: list[Result]) -> Table:
             f"{sum(r.right for r in mine)} of {len(mine)}",
             f"{sum(r.answer.usage.total_tokens for r in mine) / len(mine):.0f}",
             f"{sum(r.milliseconds for r in mine) / len(mine):.0f}",
-            str(sum(r.answer.usage.tool_calls for r in mine)),
+            f"{sum(r.answer.usage.calls for r in mine) / len(mine):.1f}",
         )
     return table
 
@@ -140,15 +141,14 @@ def _lesson(results: list[Result]) -> str:
     if gain > 0:
         return f"Here {deep} got {gain} more right, for {times:.1f} times the tokens."
     return (
-        f"Here {deep} cost {times:.1f} times the tokens and got {-gain} fewer right: this small "
-        "model calls tools badly. More compute is not better by itself: it has to be spent "
-        "where it pays."
+        f"Here {deep} cost {times:.1f} times the tokens and got {-gain} fewer right. More compute "
+        "is not better by itself: it has to be spent where it pays."
     )
 
 
 INTRODUCTION = """\
 [bold]mull demo[/bold]  A language model of 1.15 million parameters, in this process, answers \
 {count} word problems (seed {seed}).
-[dim]direct: one call.  reason: think, call Python in a sandbox, read the result, answer.  \
+[dim]direct: one call.  vote: chains until the leader is settled, their equations recomputed.  \
 One budget for all: {budget}[/dim]
 """

@@ -112,9 +112,15 @@ def named(tools: tuple[McpTool, ...], name: str) -> McpTool:
 
 
 def children() -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process().children(recursive=True) if SCRIPT in child.cmdline()
-    ]
+    """The servers that run: one that has ended and waits for its parent does not."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_server(child)]
+
+
+def _is_server(process: psutil.Process) -> bool:
+    try:
+        return SCRIPT in process.cmdline()
+    except psutil.NoSuchProcess:  # Ended, or a zombie.
+        return False
 
 
 # --- a server's tools as tools of ours

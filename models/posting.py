@@ -142,7 +142,7 @@ class Poster:
     def late(self) -> DeadlineReached:
         """What to raise when the time is up."""
         return DeadlineReached(
-            f"the time was up before {self._backend.root_url} had scored everything"
+            f"the time was up before {self._backend.root_url} had answered everything"
         )
 
 
@@ -169,7 +169,7 @@ class Post:
             self.error = error
         except ValueError as error:
             self.error = MalformedReply(
-                f"{self._backend.root_url}{self.query.path} sent what are no scores: {error}"
+                f"{self._backend.root_url}{self.query.path} sent what cannot be read: {error}"
             )
 
     def usage(self) -> Usage:

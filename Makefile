@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The platforms where the embedded model's package has wheels; elsewhere set EXTRAS=dev,e2b,mcp.
 EXTRAS ?= demo,dev,e2b,mcp
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench train clean
 
 demo: .venv/installed
 	@$(BIN)/mull demo
@@ -17,7 +17,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p mull
-	$(BIN)/mypy tests benchmarks examples
+	$(BIN)/mypy tests benchmarks training examples
 	$(BIN)/lint-imports
 
 bench: .venv/installed
@@ -26,6 +26,17 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/early_exit.py
 	$(BIN)/python benchmarks/stopping.py
 	$(BIN)/python benchmarks/depths.py
+
+# Trains the embedded model anew: half an hour on two cores. Interrupted, it goes on where it was.
+TRAINING := build/demo-model
+train: .venv/installed
+	$(BIN)/python -m pip install --quiet '.[train]'
+	$(BIN)/python -m training.train --out $(TRAINING) --steps 4000 --stop 2600
+	$(BIN)/python -m training.export --run $(TRAINING) --out $(TRAINING)/half.gguf
+	$(BIN)/python -m training.own --model $(TRAINING)/half.gguf --out $(TRAINING)/own.jsonl
+	$(BIN)/python -m training.train --out $(TRAINING) --steps 4000 --samples $(TRAINING)/own.jsonl
+	$(BIN)/python -m training.export --run $(TRAINING) --out models/demo/model.gguf
+	cp $(TRAINING)/log.jsonl training/log.jsonl
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

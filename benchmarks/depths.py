@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +27,9 @@ from mull.graphs.difficulty import Signs, observed
 from mull.graphs.verifiers import Equations
 from mull.models import Model, resolve_model
 from mull.models.demo.problems import Problem, problems
+
+sys.path.append(str(Path(__file__).parent.parent))
+from benchmarks.shares import wilson
 
 AT_ONCE = 4
 """Questions at work at the same time."""
@@ -155,15 +159,6 @@ def cells(answers: Sequence[Answer], chosen: Sequence[Problem]) -> list[str]:
         f"{sum(a.usage.calls for a in answers) / count:.1f}",
         f"{sum(a.stopped == 'budget' for a in answers) / count:.0%}",
     ]
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share (Wilson, 1927)."""
-    z = 1.96
-    share, spread = right / count, z * z / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return middle - half, middle + half
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def exit_code(error: MullError) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from .. import __version__
+    from . import batch, run, trace, usage
 
     parser = argparse.ArgumentParser(
         prog="mull",
@@ -113,8 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="see the embedded model work: nothing to configure")
     demo.add_argument("--seed", type=int, default=7, help="which problems (default: 7)")
     demo.add_argument(
-        "--budget", metavar="B", default="tokens=20000,seconds=55", help="for the whole demo"
+        "--budget", metavar="B", default="tokens=100000,seconds=55", help="for the whole demo"
     )
+    demo.add_argument(
+        "--html", metavar="FILE", default="demo.html", help="the page to write (default: demo.html)"
+    )
+
+    for command in (run, batch, usage, trace):
+        command.add_parser(commands)
 
     commands.add_parser("doctor", help="what works here: backends, sandbox, embedded model")
     return parser

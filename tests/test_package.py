@@ -88,10 +88,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_has_every_module_and_the_model_and_nothing_else(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    rooms = ("agents", "budgets", "cli", "graphs", "models", "tools")
+    rooms = (
+        "accounts",
+        "agents",
+        "batches",
+        "budgets",
+        "cli",
+        "graphs",
+        "models",
+        "scripts",
+        "tools",
+    )
     sources = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     expected = {f"mull/{path.relative_to(ROOT)}" for path in [*sources, *ROOT.glob("*.py")]}
-    assert names == expected | {"mull/py.typed", "mull/models/demo/pilot.gguf"}
+    assert names == expected | {"mull/py.typed", "mull/models/demo/model.gguf"}
 
 
 @pytest.fixture(scope="session")

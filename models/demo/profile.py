@@ -1,4 +1,4 @@
-"""How to speak to the embedded model: it knows the prompts it was trained on and no others."""
+"""How to speak to the embedded model. It was trained on the framework's own prompts."""
 
 from __future__ import annotations
 
@@ -6,27 +6,6 @@ from ..messages import Allowance
 from ..profile import Profile
 
 DEMO_PROFILE = Profile(
-    prompts={
-        "direct.system": "",
-        "think.system": "",
-        "think.budget": "",
-        "land.user": "",
-        "difficulty.user": "",
-        "critique.user": "Check this solution.\n{text}",
-        "refine.user": "{question}",
-        "expand.system": "",
-        "expand.value": "",
-    },
-    tool_specs={
-        "python": {
-            "description": "Evaluate an expression",
-            "parameters": {
-                "type": "object",
-                "properties": {"code": {"type": "string"}},
-                "required": ["code"],
-            },
-        }
-    },
     max_tokens=160,
     temperature=0.0,
     sampling_temperature=0.8,

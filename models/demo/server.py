@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from ...errors import MullError
 
+MODEL = "model.gguf"
 SLOTS = 8
 """Requests answered at once."""
 CONTEXT = 1024
 """Tokens of prompt and reply together: what the model was trained with."""
 
 _lock = threading.Lock()
-_server: Any = None
+_servers: dict[Path, Any] = {}
 
 
 class DemoUnavailable(MullError):
@@ -26,31 +28,34 @@ def demo_url() -> str:
 
     It ends with the process. Raises `DemoUnavailable`.
     """
-    global _server
-    with _lock:
-        if _server is None:
-            _server = _start()
-        return f"{_server.listening_address}/v1"
+    with _lock, as_file(files(__package__) / MODEL) as path:
+        return serve(path)
 
 
-def _start() -> Any:
+def serve(path: Path) -> str:
+    """Address of a server of this GGUF file, in this process. Raises `DemoUnavailable`."""
+    if path not in _servers:
+        _servers[path] = _start(path)
+    return f"{_servers[path].listening_address}/v1"
+
+
+def _start(path: Path) -> Any:
     try:
         import xllamacpp  # An extra of 34 MB: asked for only where it is used.
     except ImportError:
         raise DemoUnavailable(
             "the embedded model needs the extra `demo`: pip install 'mull[demo]'"
         ) from None
-    with as_file(files(__package__) / "pilot.gguf") as path:
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.model_alias = {"demo"}
-        params.n_parallel = SLOTS
-        params.n_ctx = CONTEXT * SLOTS
-        # A model this small is slower on several threads than on one.
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-        params.use_jinja = True
-        params.warmup = False
-        params.hostnames = ["127.0.0.1"]
-        params.verbosity = -1
-        params.port = 0
-        return xllamacpp.Server(params)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {"demo"}
+    params.n_parallel = SLOTS
+    params.n_ctx = CONTEXT * SLOTS
+    # A model this small is slower on several threads than on one.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.use_jinja = True
+    params.warmup = False
+    params.hostnames = ["127.0.0.1"]
+    params.verbosity = -1
+    params.port = 0
+    return xllamacpp.Server(params)

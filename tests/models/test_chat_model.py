@@ -6,23 +6,25 @@ from typing import Any
 
 import pytest
 from fault_server import FaultServer, Reply
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+)
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from leftovers import until
 
 from mull.budgets import Budget, BudgetExhausted, Ledger
+from mull.graphs.nodes.think import SYSTEM as THINK
 from mull.models import Model, resolve_model
 from mull.models.chat_model import BudgetedChatModel
+from mull.tools.python import PythonTool
 
 QUESTION = "Tom has 3 pens. Tom gets another 4. How many pens does Tom have?"
-
-
-@tool
-def python(code: str) -> str:
-    """Evaluate an expression"""
-    return str(sum(int(part) for part in code.replace("print(", "").strip(")").split("+")))
 
 
 @tool
@@ -85,7 +87,10 @@ async def test_astream_gives_the_text_in_pieces_and_then_the_usage(
 
 
 async def test_bound_tools_are_called_by_the_model(chat: BudgetedChatModel) -> None:
-    reply = await chat.bind_tools([python]).ainvoke(QUESTION)
+    python = PythonTool()
+    spec = {"name": "python", "description": python.description, "parameters": python.parameters}
+    asked = [SystemMessage(THINK), HumanMessage(QUESTION)]
+    reply = await chat.bind_tools([{"type": "function", "function": spec}]).ainvoke(asked)
     (call,) = reply.tool_calls
     assert (call["name"], set(call["args"])) == ("python", {"code"})
 

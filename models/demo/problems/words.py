@@ -1,10 +1,12 @@
-"""Word problems of the form that the embedded model was trained on, each with its answer. Pure."""
+"""Word problems: a number of things, and one to five things that happen to it. Pure."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+
+from .problem import Problem
+
+Forms = tuple[str, ...]
 
 NAMES = [
     "Tom",
@@ -38,23 +40,23 @@ THINGS = [
     "shells",
     "stamps",
 ]
-MORE: tuple[str, ...] = (
+MORE: Forms = (
     "{name} buys {a} more.",
     "{name} finds {a} more.",
     "A friend gives {name} {a} more.",
     "{name} gets another {a}.",
 )
-FEWER: tuple[str, ...] = (
+FEWER: Forms = (
     "{name} gives away {a}.",
     "{name} loses {a}.",
     "{name} sells {a}.",
     "Then {a} of them break.",
 )
-BOXES: tuple[str, ...] = (
+BOXES: Forms = (
     "{name} buys {b} boxes with {a} {things} each.",
     "{name} gets {b} bags of {a} {things}.",
 )
-TIMES: tuple[str, ...] = (
+TIMES: Forms = (
     "Then the number grows {a} times.",
     "{name} now makes it {a} times as many.",
 )
@@ -62,53 +64,46 @@ LARGEST_NUMBER = 40
 LARGEST_TOTAL = 150
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A question and its answer."""
-
-    question: str
-    answer: int
-
-
-def problems(seed: int, steps: tuple[int, ...] = (1, 2, 2, 3)) -> Iterator[Problem]:
-    """Endless problems; the same seed gives the same ones.
-
-    Args:
-        steps: How many operations a problem has; one is drawn for each.
-    """
-    rng = random.Random(seed)
-    while True:
-        yield _problem(rng, rng.choice(steps))
-
-
-def _problem(rng: random.Random, steps: int) -> Problem:
+def words(rng: random.Random, steps: int) -> Problem:
+    """A problem in which so many things happen."""
     name, things = rng.choice(NAMES), rng.choice(THINGS)
     total = rng.randint(2, LARGEST_NUMBER)
     sentences = [f"{name} has {total} {things}."]
-    while len(sentences) <= steps:
-        sentence, total = _step(rng, total)
+    lines: list[str] = []
+    code = [f"x={total}"]
+    for _ in range(steps):
+        sentence, total, new, statement = _step(rng, total)
         sentences.append(sentence.replace("{name}", name).replace("{things}", things))
+        lines += new
+        code.append(statement)
     sentences.append(f"How many {things} does {name} have?")
-    return Problem(" ".join(sentences), total)
+    program = "; ".join([*code, "print(x)"])
+    return Problem("words", " ".join(sentences), total, tuple(lines), program)
 
 
-def _step(rng: random.Random, total: int) -> tuple[str, int]:
-    """One more thing that happens, within the numbers that the model knows."""
+def _step(rng: random.Random, total: int) -> tuple[str, int, list[str], str]:
+    """One more thing that happens: its sentence, the total after it, its lines, its statement."""
     while True:
         kind = rng.choice("++++---**b")
         a, b = rng.randint(2, LARGEST_NUMBER), 0
         if kind == "+":
             after, forms = total + a, MORE
+            lines, statement = [f"{total}+{a}={after}"], f"x+={a}"
         elif kind == "-" and total >= 5:
             a = rng.randint(2, total - 1)
             after, forms = total - a, FEWER
+            lines, statement = [f"{total}-{a}={after}"], f"x-={a}"
         elif kind == "*":
             a = rng.randint(2, 5)
             after, forms = total * a, TIMES
+            lines, statement = [f"{total}*{a}={after}"], f"x*={a}"
         elif kind == "b":
             a, b = rng.randint(3, 9), rng.randint(2, 9)
             after, forms = total + a * b, BOXES
+            lines = [f"{b}*{a}={a * b}", f"{total}+{a * b}={after}"]
+            statement = f"x+={b}*{a}"
         else:
             continue
         if after <= LARGEST_TOTAL:
-            return rng.choice(forms).replace("{a}", str(a)).replace("{b}", str(b)), after
+            sentence = rng.choice(forms).replace("{a}", str(a)).replace("{b}", str(b))
+            return sentence, after, lines, statement

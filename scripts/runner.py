@@ -1,0 +1,296 @@
+"""Runs the steps of a script: independent ones at once, all of them under one ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from ..agents import Agent
+from ..budgets import Budget, BudgetExhausted, Ledger, Usage
+from ..errors import MullError
+from ..graphs import Settings
+from ..graphs.approvals import Approver
+from ..models import BackendError, Model
+from .check import needed
+from .errors import StepFailed
+from .functions import call_function
+from .records import Records, write_whole
+from .results import State, StepResult, gathered
+from .step import Step
+from .templates import evaluate, namespace, render
+
+ANOTHER = 7919
+"""Added to the seed for each further try, so that it is another try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A step began, got one more item, or ended."""
+
+    step: str
+    state: State | Literal["running"]
+    done: int = 0
+    of: int = 1
+    result: StepResult | None = None
+    """When it has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """All that a run of a script has."""
+
+    model: Model
+    model_name: str
+    ledger: Ledger
+    inputs: Mapping[str, Any]
+    functions: Mapping[str, Callable[..., Any]]
+    seed: int | None
+    tools: Mapping[str, Any]
+    """Tools of the caller, beside those built in, by name."""
+    approve: Approver | Literal["all"] | None
+    records: Records | None
+    """None: nothing is stored."""
+    out: Path
+    """Where output files go."""
+    watch: Callable[[Progress], None]
+    at_once: asyncio.Semaphore
+    """Of questions and functions."""
+    results: dict[str, StepResult] = field(default_factory=dict)
+
+
+async def walk(means: Means, steps: Iterable[Step]) -> None:
+    """Run every step as soon as those it needs have ended. `steps` are in order."""
+    tasks: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        for step in steps:
+            before = [tasks[name] for name in needed(step)]
+            tasks[step.id] = group.create_task(_step(means, step, before))
+
+
+async def _step(means: Means, step: Step, before: list[asyncio.Task[None]]) -> None:
+    if before:
+        await asyncio.wait(before)
+    result = await _result(means, step)
+    means.results[step.id] = result
+    count = len(result.items) or 1
+    means.watch(Progress(step=step.id, state=result.state, done=count, of=count, result=result))
+
+
+async def _result(means: Means, step: Step) -> StepResult:
+    for name in needed(step):
+        if means.results[name].state in ("failed", "blocked"):
+            return StepResult(state="blocked", error=f"it needs {name!r}, which has no result")
+    seen = {name: means.results[name].visible() for name in needed(step)}
+    names = {
+        "inputs": namespace(means.inputs),
+        "steps": namespace({name: namespace(fields) for name, fields in seen.items()}),
+    }
+    account: Ledger | None = None
+    try:
+        if step.when is not None and not evaluate(step.when, names):
+            return StepResult(state="skipped")
+        account = means.ledger.child(
+            # A step that a kill cut short starts afresh; only the whole budget remembers.
+            f"{step.id}-{uuid.uuid4().hex[:8]}",
+            part(means.ledger.budget, step.share),
+        )
+        if step.foreach is None:
+            means.watch(Progress(step=step.id, state="running"))
+            return await _kept(means, step, account, names, seen, None)
+        items = _items(step, names)
+    except MullError as error:
+        return _failed(error, account)
+    return await _each(means, step, account, names, seen, items)
+
+
+async def _each(
+    means: Means,
+    step: Step,
+    account: Ledger,
+    names: Mapping[str, Any],
+    seen: Mapping[str, Any],
+    items: list[Any],
+) -> StepResult:
+    """Every item of a `foreach`. One that fails does not stop the others."""
+    done = 0
+
+    async def one(index: int, item: Any) -> StepResult:
+        nonlocal done
+        here = {**names, "item": item, "index": index}
+        own = account.child(str(index))
+        try:
+            result = await _kept(means, step, own, here, seen, index)
+        except MullError as error:
+            result = _failed(error, own)
+        done += 1
+        means.watch(Progress(step=step.id, state="running", done=done, of=len(items)))
+        return result
+
+    means.watch(Progress(step=step.id, state="running", of=len(items)))
+    return gathered(tuple(await _all(one(index, item) for index, item in enumerate(items))))
+
+
+async def _all(work: Iterable[Any]) -> list[StepResult]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+    return [task.result() for task in tasks]
+
+
+async def _kept(
+    means: Means,
+    step: Step,
+    account: Ledger,
+    names: Mapping[str, Any],
+    seen: Mapping[str, Any],
+    index: int | None,
+) -> StepResult:
+    """One result: read from the run folder, else made and stored; its output file is written."""
+    question = "" if step.question is None else render(step.question, names).strip()
+    mark = _fingerprint(means, step, question, seen, names.get("item"))
+    result = None if means.records is None else means.records.load(step.id, index, mark)
+    if result is None:
+        async with means.at_once:
+            result = await _tried(means, step, account, question, seen, names)
+        if means.records is not None:
+            means.records.save(step.id, index, mark, result)
+    if step.output is not None:
+        _write(means.out, render(step.output, names), result)
+    return result
+
+
+async def _tried(
+    means: Means,
+    step: Step,
+    account: Ledger,
+    question: str,
+    seen: Mapping[str, Any],
+    names: Mapping[str, Any],
+) -> StepResult:
+    """One result, tried as often as the step allows. Raises `MullError` after the last."""
+    attempt = 0
+    while True:
+        try:
+            if step.python is None:
+                result = await _asked(means, step, account, question, attempt)
+            else:
+                result = await _called(means, step, seen, names)
+            return replace(result, usage=account.spent())
+        except (BackendError, StepFailed) as error:
+            final = isinstance(error, StepFailed) and error.final
+            if final or attempt >= step.retry:
+                raise
+        attempt += 1
+
+
+async def _asked(
+    means: Means, step: Step, account: Ledger, question: str, attempt: int
+) -> StepResult:
+    if not question:
+        raise StepFailed("its question is empty", final=True)
+    answer = await agent_for(means, step, account, attempt).arun(question)
+    if not answer.text:
+        ended = answer.stopped in ("budget", "deadline")
+        why = answer.trace[-1]["reason"] if answer.trace else answer.stopped
+        raise StepFailed(f"no answer: {why}", final=ended, budget=ended)
+    return StepResult(
+        state="done",
+        answer=answer.final,
+        text=answer.text,
+        confidence=answer.confidence,
+        stopped=answer.stopped,
+        question=question,
+    )
+
+
+async def _called(
+    means: Means, step: Step, seen: Mapping[str, Any], names: Mapping[str, Any]
+) -> StepResult:
+    assert step.python is not None, "a step has either a question or a python function"
+    # A copy: what a function does to its arguments is not seen by other steps.
+    given = json.loads(json.dumps([means.inputs, seen]))
+    if step.foreach is not None:
+        given.append(names["item"])
+    value = await call_function(means.functions[step.python], step.python, *given)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return StepResult(state="done", answer=value, text=text)
+
+
+def agent_for(means: Means, step: Step, account: Ledger, attempt: int = 0) -> Agent:
+    """The agent that answers a step's question, paid from `account`."""
+    seed = None if means.seed is None else means.seed + attempt * ANOTHER
+    return Agent(
+        means.model,
+        tools=[means.tools.get(name, name) for name in step.tools],
+        depth=step.depth,
+        verifier=step.verify,
+        settings=Settings(seed=seed),
+        approve=means.approve,
+        ledger=account,
+    )
+
+
+def part(budget: Budget, share: float | None) -> Budget:
+    """A share of a budget; no share is no limit of its own. Pure."""
+    if share is None:
+        return Budget()
+    whole = {
+        name: None if limit is None else int(limit * share)
+        for name, limit in (
+            ("tokens", budget.tokens),
+            ("calls", budget.calls),
+            ("tool_calls", budget.tool_calls),
+        )
+    }
+    seconds = None if budget.seconds is None else budget.seconds * share
+    cost = None if budget.cost is None else budget.cost * Decimal(str(share))
+    return Budget(**whole, seconds=seconds, cost=cost)
+
+
+def _items(step: Step, names: Mapping[str, Any]) -> list[Any]:
+    value = evaluate(step.foreach, names) if isinstance(step.foreach, str) else step.foreach
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        told = f"foreach {step.foreach!r} gives {type(value).__name__}: a list is wanted"
+        raise StepFailed(told, final=True)
+    try:
+        plain: list[Any] = json.loads(json.dumps(list(value), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StepFailed(f"foreach {step.foreach!r}: plain values are wanted: {error}") from error
+    return plain
+
+
+def _fingerprint(
+    means: Means, step: Step, question: str, seen: Mapping[str, Any], item: Any
+) -> str:
+    """What a stored result depends on. Another question, model or seed makes another result."""
+    about: list[Any]
+    if step.python is None:
+        tools = list(step.tools)
+        about = [question, step.depth, tools, step.verify, means.seed, means.model_name]
+    else:
+        about = [step.python, means.inputs, seen, item]
+    plain = json.dumps(about, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _write(out: Path, name: str, result: StepResult) -> None:
+    """Write a step's text. Its name may come from a model: it cannot leave `out`."""
+    path = out / name
+    if not path.resolve().is_relative_to(out.resolve()) or path.resolve() == out.resolve():
+        raise StepFailed(f"the output {name!r} is not below {out}", final=True)
+    try:
+        write_whole(path, f"{result.text.rstrip()}\n")
+    except (OSError, ValueError) as error:
+        raise StepFailed(f"the output {name!r}: {error}", final=True) from error
+
+
+def _failed(error: MullError, account: Ledger | None = None) -> StepResult:
+    ended = isinstance(error, BudgetExhausted) or (isinstance(error, StepFailed) and error.budget)
+    usage = Usage() if account is None else account.spent()
+    return StepResult(state="failed", error=str(error), budget_ended=ended, usage=usage)

@@ -1,0 +1,221 @@
+"""A killed run goes on where it ended: the same outputs, and nothing stored is paid for twice."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import FaultServer
+from leftovers import until
+
+from mull import Ledger, Model, SQLiteStore, WrongUsage
+from mull.scripts import Script
+
+COMMAND = Path(__file__).parent / "command.py"
+PATIENCE = 100.0
+EIGHT = """
+budget: tokens=500000
+seed: 5
+inputs: {names: [3, 5, 7]}
+steps:
+- {id: draw, python: "helpers:draw"}
+- {id: left, question: "1000 and 2", depth: reason, output: left.txt}
+- {id: right, question: "2000 and 2", depth: direct}
+- id: each
+  foreach: inputs.names
+  question: "{{ item }} and {{ steps.draw.answer[index] }}"
+  depth: reason
+  output: each/{{ item }}.txt
+- {id: more, question: "{{ steps.left.answer }} and 3000", depth: reason}
+- id: check
+  when: steps.more.answer | int > 10
+  question: "{{ steps.right.answer }} and 6000"
+  depth: reason
+- {id: total, python: "helpers:total", needs: [each, check]}
+- {id: report, question: "{{ steps.total.answer }} and 10000", depth: reason, output: report.txt}
+"""
+HELPERS = """
+def draw(inputs, steps):
+    return [100 * name for name in inputs["names"]]
+
+def total(inputs, steps):
+    return sum(int(answer) for answer in steps["each"]["answer"]) + int(steps["check"]["answer"])
+"""
+
+
+async def started(server: FaultServer, folder: Path, *more: str) -> asyncio.subprocess.Process:
+    """`mull run` on the eight steps, in a process of its own."""
+    (folder / "eight.yaml").write_text(EIGHT)
+    (folder / "helpers.py").write_text(HELPERS)
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, str(COMMAND), "eight.yaml", "--json", "--out", "out"),
+        *("--model", "m", "--base-url", server.base_url, *more),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ,
+    )
+
+
+async def finished(server: FaultServer, folder: Path, *more: str) -> dict[str, Any]:
+    """The run's answers when nobody kills it."""
+    process = await started(server, folder, *more)
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0
+    steps = json.loads(said)["steps"]
+    return {name: (step["state"], step["answer"], step["text"]) for name, step in steps.items()}
+
+
+def stored(folder: Path) -> dict[str, str]:
+    """The step files, and what they hold."""
+    files = (folder / "eight.run" / "steps").glob("*.json")
+    return {file.stem: file.read_text() for file in files}
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    """The output files."""
+    files = (file for file in (folder / "out").rglob("*") if file.is_file())
+    return {file.name: file.read_text() for file in files}
+
+
+def asked(server: FaultServer) -> list[str]:
+    """The questions that arrived."""
+    return [str(one.body["messages"][-1]["content"]).splitlines()[0] for one in server.requests]
+
+
+def more_than(server: FaultServer, count: int) -> bool:
+    """Whether more requests than these have arrived."""
+    return len(server.requests) > count
+
+
+def new(folder: Path, name: str) -> Path:
+    """An empty folder."""
+    (folder / name).mkdir()
+    return folder / name
+
+
+@pytest.mark.timeout(400)
+async def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    whole, killed = new(tmp_path, "whole"), new(tmp_path, "killed")
+    wanted = await finished(adder, whole)
+    adder.requests.clear()
+    adder.delay, adder.token_delay = 0.05, 0.01
+    rng, known, kills = random.Random(4), dict[str, str](), 0
+    while kills < 3 and "report" not in known:
+        process = await started(adder, killed, "--resume")
+        # From the first request of this process on, any moment.
+        before = len(adder.requests)
+        try:
+            await until(partial(more_than, adder, before), PATIENCE)
+            await asyncio.sleep(rng.uniform(0, 0.3))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+        await until(lambda: adder.active == 0, PATIENCE)
+        kills += 1
+        now = stored(killed)
+        assert {name: now[name] for name in known} == known
+        repeats = {json.loads(text)["result"]["question"] for text in known.values()} - {""}
+        assert not repeats & set(asked(adder)[before:])
+        known = now
+    adder.delay = adder.token_delay = 0.0
+    before = len(adder.requests)
+    assert await finished(adder, killed, "--resume") == wanted
+    assert outputs(killed) == outputs(whole)
+    paid = {json.loads(text)["result"]["question"] for text in known.values()} - {""}
+    assert not paid & set(asked(adder)[before:])
+    ledger = Ledger(key="script", store=SQLiteStore(killed / "eight.run" / "ledger.db"))
+    assert ledger.spent().calls >= len(adder.requests)
+    assert ledger.held().tokens == 0
+    assert kills
+
+
+async def test_a_run_that_is_complete_costs_nothing_when_resumed(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    wanted = await finished(adder, tmp_path)
+    (tmp_path / "out" / "report.txt").unlink()
+    adder.requests.clear()
+    assert await finished(adder, tmp_path, "--resume") == wanted
+    assert adder.requests == []
+    assert (tmp_path / "out" / "report.txt").exists()
+
+
+def two(folder: Path, second: str = "4 and 5") -> Script:
+    """Two steps, the second with another question."""
+    file = folder / "two.yaml"
+    file.write_text(
+        "steps:\n- {id: a, question: '1 and 2', depth: reason}\n"
+        f"- {{id: b, question: '{second}', depth: reason}}\n"
+    )
+    return Script.load(file)
+
+
+async def test_a_step_that_was_changed_is_done_again_and_the_others_are_not(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    model, folder = Model("m", adder.base_url), tmp_path / "run"
+    await two(tmp_path).arun(model, folder=folder)
+    adder.requests.clear()
+    result = await two(tmp_path, "40 and 50").arun(model, folder=folder, resume=True)
+    assert asked(adder) == ["40 and 50"]
+    assert (result.steps["a"].stored, result.steps["b"].stored) == (True, False)
+
+
+async def test_another_seed_or_model_does_every_step_again(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    await two(tmp_path).arun(Model("m", adder.base_url), folder=folder)
+    await two(tmp_path).arun(Model("m", adder.base_url), folder=folder, resume=True, seed=8)
+    await two(tmp_path).arun(Model("other", adder.base_url), folder=folder, resume=True, seed=8)
+    assert len(adder.requests) == 6
+
+
+async def test_a_step_that_failed_is_done_again(adder: FaultServer, tmp_path: Path) -> None:
+    model, folder, reply = Model("m", adder.base_url), tmp_path / "run", adder.reply
+    adder.reply = lambda body: ""
+    assert not (await two(tmp_path).arun(model, folder=folder)).ok
+    adder.reply = reply
+    assert (await two(tmp_path).arun(model, folder=folder, resume=True)).ok
+
+
+async def test_what_was_spent_before_a_resume_counts(adder: FaultServer, tmp_path: Path) -> None:
+    model, folder = Model("m", adder.base_url), tmp_path / "run"
+    await two(tmp_path).arun(model, folder=folder, budget="calls=2")
+    result = await two(tmp_path, "9").arun(model, folder=folder, resume=True, budget="calls=2")
+    assert result.steps["b"].budget_ended
+    assert len(adder.requests) == 2
+
+
+async def test_a_folder_with_a_run_is_not_run_in_again_by_mistake(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    model, folder = Model("m", adder.base_url), tmp_path / "run"
+    await two(tmp_path).arun(model, folder=folder)
+    with pytest.raises(WrongUsage, match="holds a run already"):
+        await two(tmp_path).arun(model, folder=folder)
+
+
+async def test_two_runs_cannot_have_one_folder_at_once(adder: FaultServer, tmp_path: Path) -> None:
+    adder.fault = "hang_mid_stream"
+    model, folder = Model("m", adder.base_url), tmp_path / "run"
+    first = asyncio.create_task(two(tmp_path).arun(model, folder=folder))
+    await until(lambda: adder.active > 0, PATIENCE)
+    with pytest.raises(WrongUsage, match="another process runs in"):
+        await two(tmp_path).arun(model, folder=folder, resume=True)
+    first.cancel()
+    await asyncio.wait([first])

@@ -31,10 +31,10 @@ bench: .venv/installed
 TRAINING := build/demo-model
 train: .venv/installed
 	$(BIN)/python -m pip install --quiet '.[train]'
-	$(BIN)/python -m training.train --out $(TRAINING) --steps 4000 --stop 2600
+	$(BIN)/python -m training.train --out $(TRAINING) --steps 4400 --stop 2600
 	$(BIN)/python -m training.export --run $(TRAINING) --out $(TRAINING)/half.gguf
 	$(BIN)/python -m training.own --model $(TRAINING)/half.gguf --out $(TRAINING)/own.jsonl
-	$(BIN)/python -m training.train --out $(TRAINING) --steps 4000 --samples $(TRAINING)/own.jsonl
+	$(BIN)/python -m training.train --out $(TRAINING) --steps 4400 --samples $(TRAINING)/own.jsonl
 	$(BIN)/python -m training.export --run $(TRAINING) --out models/demo/model.gguf
 	cp $(TRAINING)/log.jsonl training/log.jsonl
 

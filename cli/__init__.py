@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="see the embedded model work: nothing to configure")
     demo.add_argument("--seed", type=int, default=7, help="which problems (default: 7)")
     demo.add_argument(
-        "--budget", metavar="B", default="tokens=100000,seconds=55", help="for the whole demo"
+        "--budget", metavar="B", default="tokens=150000,seconds=55", help="for the whole demo"
     )
     demo.add_argument(
         "--html", metavar="FILE", default="demo.html", help="the page to write (default: demo.html)"

@@ -14,6 +14,8 @@ from ..models.demo.problems import Problem, problems
 from .demo_figures import WAYS, Asked, Way, compared
 
 PROBLEMS = 24
+STEPS = (3, 4, 5)
+"""Of a problem: so many that one call is often wrong, and more compute has room to help."""
 AT_ONCE = 4
 """Runs at work at the same time."""
 SCARCE_TOKENS, SCARCE_CALLS = 3000, 10
@@ -45,7 +47,7 @@ class Demo:
     async def run(self) -> None:
         """Ask all, problem by problem, until the budget ends. Raises what a run raises."""
         agents = {way.name: self._agent(way) for way in WAYS}
-        chosen = enumerate(itertools.islice(problems(self.seed), PROBLEMS), 1)
+        chosen = enumerate(itertools.islice(problems(self.seed, steps=STEPS), PROBLEMS), 1)
         work = itertools.product(chosen, WAYS)
         try:
             async with asyncio.TaskGroup() as group:

@@ -16,7 +16,7 @@ CONTEXT = 1024
 """Tokens of prompt and reply together: what the model was trained with."""
 
 _lock = threading.Lock()
-_servers: dict[Path, Any] = {}
+_servers: dict[str, Any] = {}
 
 
 class DemoUnavailable(MullError):
@@ -28,15 +28,25 @@ def demo_url() -> str:
 
     It ends with the process. Raises `DemoUnavailable`.
     """
-    with _lock, as_file(files(__package__) / MODEL) as path:
-        return serve(path)
+    with _lock:
+        if MODEL not in _servers:
+            # Outside a folder the file is a temporary one, at another place each time.
+            with as_file(files(__package__) / MODEL) as path:
+                _servers[MODEL] = _start(path)
+        return _address(_servers[MODEL])
 
 
 def serve(path: Path) -> str:
     """Address of a server of this GGUF file, in this process. Raises `DemoUnavailable`."""
-    if path not in _servers:
-        _servers[path] = _start(path)
-    return f"{_servers[path].listening_address}/v1"
+    key = str(path.resolve())
+    with _lock:
+        if key not in _servers:
+            _servers[key] = _start(path)
+        return _address(_servers[key])
+
+
+def _address(server: Any) -> str:
+    return f"{server.listening_address}/v1"
 
 
 def _start(path: Path) -> Any:

@@ -93,11 +93,11 @@ def _run(
     arguments: argparse.Namespace, script: Script, model: Any, inputs: dict[str, Any]
 ) -> ScriptResult:
     from ..portal import run_blocking
-    from ..scripts.board import Board
     from ..scripts.records import write_whole
     from ..scripts.report import report
     from ..scripts.script import AT_ONCE
     from .live import budget_text, stderr_console
+    from .run_board import Board
 
     console = stderr_console()
     folder = arguments.folder or f"{Path(arguments.script).stem}.run"

@@ -1,6 +1,5 @@
 """`mull batch` as a user's shell sees it: killed, interrupted, and started again."""
 
-import argparse
 import json
 import random
 import signal
@@ -20,10 +19,9 @@ from leftovers import check_books
 from mull import cli
 from mull.batches import Progress
 from mull.budgets import Budget, Ledger, SQLiteStore, Usage
-from mull.cli import FAILED, INTERRUPTED, NO_BACKEND, NO_BUDGET, WRONG_USAGE, batch
+from mull.cli import FAILED, INTERRUPTED, NO_BACKEND, NO_BUDGET, WRONG_USAGE
 from mull.cli.batch_run import said
 
-COMMAND = Path(__file__).parent / "command.py"
 NOBODY = "http://127.0.0.1:9/v1"
 
 
@@ -47,7 +45,7 @@ class Shell:
         """Start the command on a backend."""
         process = subprocess.Popen(
             [
-                *(sys.executable, str(COMMAND), "in.jsonl", "out.jsonl", "--model", "m"),
+                *(sys.executable, "-m", "mull", "batch", "in.jsonl", "out.jsonl", "--model", "m"),
                 *("--base-url", url, "--depth", "direct", *options),
             ],
             cwd=self.folder,
@@ -113,14 +111,7 @@ def inside(
     shell: Shell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Inside:
     """The command in this process, in the shell's folder."""
-
-    def parser() -> argparse.ArgumentParser:
-        made = argparse.ArgumentParser(prog="mull")
-        batch.add_parser(made.add_subparsers(dest="command"))
-        return made
-
     monkeypatch.chdir(shell.folder)
-    monkeypatch.setattr(cli, "_parser", parser)
     return Inside(shell, capsys)
 
 

@@ -14,11 +14,10 @@ from fault_server import FaultServer
 from rich.console import Console
 
 from mull import Model
+from mull.cli.run_board import Board
 from mull.scripts import Progress, Script, Step, schema
-from mull.scripts.board import Board
 from mull.scripts.report import report
 
-COMMAND = Path(__file__).parent / "command.py"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "script.yaml"
 SCRIPT = """
 inputs: {x: 1}
@@ -39,7 +38,7 @@ class Shell:
         """Exit code, stdout and stderr."""
         (self.folder / "s.yaml").write_text(text)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(COMMAND), *arguments),
+            *(sys.executable, "-m", "mull", "run", *arguments),
             *("--model", "m", "--base-url", self.server.base_url),
             cwd=self.folder,
             stdout=asyncio.subprocess.PIPE,

@@ -17,7 +17,6 @@ from leftovers import until
 from mull import Ledger, Model, SQLiteStore, WrongUsage
 from mull.scripts import Script
 
-COMMAND = Path(__file__).parent / "command.py"
 PATIENCE = 100.0
 EIGHT = """
 budget: tokens=500000
@@ -54,7 +53,7 @@ async def started(server: FaultServer, folder: Path, *more: str) -> asyncio.subp
     (folder / "eight.yaml").write_text(EIGHT)
     (folder / "helpers.py").write_text(HELPERS)
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, str(COMMAND), "eight.yaml", "--json", "--out", "out"),
+        *(sys.executable, "-m", "mull", "run", "eight.yaml", "--json", "--out", "out"),
         *("--model", "m", "--base-url", server.base_url, *more),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .check import levels, needed
-from .runner import Progress
-from .step import Step
+from ..scripts import Progress, Step
+from ..scripts.check import levels, needed
+from .printable import printable
 
 MARKS = {
     "waiting": ("·", "dim"),
@@ -90,13 +90,12 @@ def _said(now: Progress) -> str:
         return ""
     result = now.result
     if result.error is not None:
-        return printable(result.error)
+        return _one_line(result.error)
     answer = "" if result.answer is None else str(result.answer)
     short = answer if len(answer) <= SHOWN else f"{answer[: SHOWN - 1]}…"
     spent = "stored" if result.stored else f"{result.usage.total_tokens} tokens"
-    return printable(f"{short}  ({spent})" if result.state == "done" else "")
+    return _one_line(f"{short}  ({spent})" if result.state == "done" else "")
 
 
-def printable(text: str) -> str:
-    """Text on one line, without the control characters that could steer a terminal."""
-    return "".join(one if one.isprintable() else " " for one in text)
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))

@@ -11,25 +11,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from mull import Agent, Answer, Budget, Context, Ledger
+from mull.cli.demo_figures import wilson
 from mull.graphs import DEPTHS, Calibration, Sample, Settings, comparable, open_run
 from mull.graphs.difficulty import Signs, observed
 from mull.graphs.verifiers import Equations
 from mull.models import Model, resolve_model
 from mull.models.demo.problems import Problem, problems
-
-sys.path.append(str(Path(__file__).parent.parent))
-from benchmarks.shares import wilson
 
 AT_ONCE = 4
 """Questions at work at the same time."""

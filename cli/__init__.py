@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ..errors import MullError, WrongUsage
+from .options import add_answering
 
 ANSWERED, FAILED, WRONG_USAGE, NO_BACKEND, NO_BUDGET, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -73,36 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     ask = commands.add_parser("ask", help="answer one question")
     ask.add_argument("question", help="the question; - reads it from standard input")
     ask.add_argument(
-        "--depth",
-        metavar="D",
-        default="auto",
-        help="auto, direct, reason, reflect, vote or search (default: auto)",
-    )
-    ask.add_argument(
-        "--effort", metavar="E", help="low, medium, high or max: a budget and the deepest depth"
-    )
-    ask.add_argument(
-        "--verify", metavar="V", help="verifier of candidates: equations, code or judge"
-    )
-    ask.add_argument("--samples", metavar="N", type=int, help="the most chains of a vote")
-    ask.add_argument("--seed", metavar="N", type=int, help="for runs that can be repeated")
-    ask.add_argument(
         "--budget",
         metavar="B",
         help="limits, as tokens=8000,calls=9,tool_calls=5,seconds=60,cost=1",
     )
-    ask.add_argument("--model", metavar="M", help="the model's name; demo is built in")
-    ask.add_argument("--base-url", metavar="U", help="an OpenAI-compatible address, up to /v1")
-    ask.add_argument(
-        "--tools", metavar="A,B", default="", help="tools it may use: python, search, read"
-    )
-    ask.add_argument(
-        "--docs",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder or file it may search and cite; may be given several times",
-    )
+    add_answering(ask)
     ask.add_argument(
         "--yes",
         action="store_true",

@@ -6,6 +6,8 @@ import argparse
 from importlib import import_module
 from typing import Any
 
+from .options import add_answering
+
 EPILOG = """\
 a line of IN:  {"question": "…"}, and perhaps "id", "depth", "budget"
 a line of OUT: {"id", "answer", "confidence", "depth", "stopped", "usage", "error"}
@@ -44,32 +46,7 @@ def add_parser(commands: Any) -> None:
         help="limits of each question, as tokens=8000,calls=9,tool_calls=5,seconds=60,cost=1",
     )
     batch.add_argument("--total-budget", metavar="B", help="limits of the whole batch, as above")
-    batch.add_argument(
-        "--depth",
-        metavar="D",
-        default="auto",
-        help="auto, direct, reason, reflect, vote or search (default: auto)",
-    )
-    batch.add_argument(
-        "--effort", metavar="E", help="low, medium, high or max: a budget and the deepest depth"
-    )
-    batch.add_argument(
-        "--verify", metavar="V", help="verifier of candidates: equations, code or judge"
-    )
-    batch.add_argument("--samples", metavar="N", type=int, help="the most chains of a vote")
-    batch.add_argument("--seed", metavar="N", type=int, help="for runs that can be repeated")
-    batch.add_argument("--model", metavar="M", help="the model's name; demo is built in")
-    batch.add_argument("--base-url", metavar="U", help="an OpenAI-compatible address, up to /v1")
-    batch.add_argument(
-        "--tools", metavar="A,B", default="", help="tools it may use: python, search, read"
-    )
-    batch.add_argument(
-        "--docs",
-        metavar="DIR",
-        action="append",
-        default=[],
-        help="a folder or file it may search and cite; may be given several times",
-    )
+    add_answering(batch)
 
 
 def run(arguments: argparse.Namespace) -> int:

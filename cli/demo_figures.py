@@ -64,12 +64,17 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval of the share (Wilson, 1927)."""
-        z = 1.96
-        spread = z * z / self.count
-        middle = (self.share + spread / 2) / (1 + spread)
-        half = z * math.sqrt(self.share * (1 - self.share) / self.count + spread / self.count / 4)
-        return max(0.0, middle - half / (1 + spread)), min(1.0, middle + half / (1 + spread))
+        """The 95 % confidence interval of the share."""
+        return wilson(self.right, self.count)
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share (Wilson, 1927)."""
+    z = 1.96
+    share, spread = right / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / count + spread / count / 4) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def compared(done: Sequence[Asked]) -> list[int]:

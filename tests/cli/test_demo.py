@@ -262,7 +262,7 @@ async def test_a_run_that_fails_ends_the_demo_with_its_own_error(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.fault = "status_400"
-    monkeypatch.setattr("mull.models.demo.server.serve", lambda path: server.base_url)
+    monkeypatch.setattr("mull.models.resolve.demo_url", lambda: server.base_url)
     with pytest.raises(BackendError):
         await Demo(7, Budget(tokens=9000)).run()
 
@@ -271,7 +271,7 @@ async def test_a_reply_cut_by_the_models_own_limit_does_not_end_the_demo(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.reply = "so " * 500
-    monkeypatch.setattr("mull.models.demo.server.serve", lambda path: server.base_url)
+    monkeypatch.setattr("mull.models.resolve.demo_url", lambda: server.base_url)
     demo = Demo(7, Budget(calls=400))
     work = asyncio.create_task(demo.run())
     await until(lambda: any(asked.answer.stopped == "budget" for asked in demo.done), 30)

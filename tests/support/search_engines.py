@@ -8,9 +8,9 @@ import ssl
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Self
 
 import trustme
+from listener import Listener
 from site_server import Answer, send
 
 Engine = Callable[[str, str], Answer]
@@ -56,16 +56,16 @@ def hang(host: str, target: str) -> Answer:
     return Answer(b"x" * 2048, pause=600)
 
 
-class SearchEngines:
+class SearchEngines(Listener):
     """The proxy, on a free port of 127.0.0.1 inside ``async with``. `engine` may change."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.engine: Engine = empty
         self.requests: list[str] = []
         """Host and target of each."""
         self._authority = trustme.CA()
         self._contexts: dict[str, ssl.SSLContext] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self.authority_file = str(folder / "authority.pem")
         self._authority.cert_pem.write_to_path(self.authority_file)
 
@@ -73,23 +73,6 @@ class SearchEngines:
     def proxy(self) -> str:
         """Address for a client."""
         return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -24,6 +24,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/cancel.py
 	$(BIN)/python benchmarks/early_exit.py
+	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/stopping.py
 	$(BIN)/python benchmarks/depths.py
 

@@ -7,7 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .agents import Agent, Answer, Answered, Estimate
+    from .agents import (
+        Agent,
+        Answer,
+        Answered,
+        Estimate,
+        Pending,
+        Thread,
+        ThreadStore,
+        ThreadSummary,
+        Turn,
+    )
     from .budgets import (
         Budget,
         BudgetExhausted,
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
         Context,
         Difficulty,
         Event,
+        InvalidOutput,
         Settings,
         Verdict,
         open_run,
@@ -37,7 +48,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "agents": ("Agent", "Answer", "Answered", "Estimate"),
+    "agents": (
+        "Agent",
+        "Answer",
+        "Answered",
+        "Estimate",
+        "Pending",
+        "Thread",
+        "ThreadStore",
+        "ThreadSummary",
+        "Turn",
+    ),
     "budgets": (
         "Budget",
         "BudgetExhausted",
@@ -57,6 +78,7 @@ _ROOMS = {
         "Context",
         "Difficulty",
         "Event",
+        "InvalidOutput",
         "Settings",
         "Verdict",
         "open_run",
@@ -84,19 +106,25 @@ __all__ = [
     "DocumentsTool",
     "Estimate",
     "Event",
+    "InvalidOutput",
     "Ledger",
     "MemoryStore",
     "Model",
     "MullError",
     "NoBackend",
+    "Pending",
     "Price",
     "Profile",
     "RewardModel",
     "SQLiteStore",
     "Settings",
+    "Thread",
+    "ThreadStore",
+    "ThreadSummary",
     "Tool",
     "ToolError",
     "ToolOutput",
+    "Turn",
     "Usage",
     "Verdict",
     "WrongUsage",

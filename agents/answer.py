@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic_core import to_jsonable_python
+
 from ..budgets import Budget, Usage
 from ..graphs import Event, Stopped, comparable
 from ..tools import Attachment
+from .pending import Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,9 @@ class Answer:
     attachments: tuple[Attachment, ...] = ()
     """Files and pictures that tools made on the way. Not in `as_dict`."""
     thread: str | None = None
+    """Of a run in a thread: its name."""
+    pending: tuple[Pending, ...] = ()
+    """What a run that is `paused` waits for: resume its thread with the decisions."""
     trace: tuple[dict[str, Any], ...] = ()
     """What was done, in order: node, reason, tokens, seconds."""
 
@@ -43,7 +49,7 @@ class Answer:
         """JSON-able, in the form that `mull ask --json` prints."""
         return {
             "answer": self.text,
-            "output": self.output,
+            "output": to_jsonable_python(self.output, inf_nan_mode="null"),
             "confidence": self.confidence,
             "depth": self.depth,
             "difficulty": self.difficulty,
@@ -51,6 +57,7 @@ class Answer:
             "usage": self.usage.as_dict(),
             "budget": self.budget.as_dict(),
             "thread": self.thread,
+            "pending": [waiting.as_dict() for waiting in self.pending],
             "trace": list(self.trace),
         }
 

@@ -5,6 +5,7 @@ from .books import CallKnown, Entry, Store
 from .budget import Budget
 from .ledger import Ledger
 from .memory import MemoryStore
+from .records import Record, Recorder
 from .sqlite import SQLiteStore
 from .usage import FREE, Price, Usage
 from .waiting import BudgetExhausted, Hold
@@ -21,6 +22,8 @@ __all__ = [
     "Ledger",
     "MemoryStore",
     "Price",
+    "Record",
+    "Recorder",
     "SQLiteStore",
     "Store",
     "Usage",

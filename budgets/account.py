@@ -67,6 +67,8 @@ class Bound:
     price: Price = FREE
     seconds: float = 0.0
     """The longest the call may run."""
+    called: str = ""
+    """The model's or the tool's name; for the accounts only."""
 
     def amount(self) -> Amount:
         """The bound in the dimensions of a budget."""

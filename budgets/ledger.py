@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from typing import Any, Literal
 
 from ..errors import MullError, WrongUsage
 from .account import (
@@ -25,6 +26,7 @@ from .books import Books, Entry, Store, chain_of, reserve, settle, sweep
 from .budget import Budget
 from .memory import MemoryStore
 from .owners import process_alive, this_process
+from .records import Record, Recorder
 from .usage import Usage
 from .waiting import BudgetExhausted, Hold, Line, Outcome, Waiter, line_of
 
@@ -49,6 +51,7 @@ class Ledger:
         owner, alive: Who holds reservations here (None: this process), and how to tell whether an
             owner still lives.
         clock: Seconds, monotonic.
+        recorder: Keeps what is asked and answered; None: nothing is kept.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Ledger:
         owner: str | None = None,
         alive: Callable[[str], bool] = process_alive,
         clock: Callable[[], float] = time.monotonic,
+        recorder: Recorder | None = None,
         parent: Ledger | None = None,
     ) -> None:
         name = key or uuid.uuid4().hex
@@ -73,6 +77,7 @@ class Ledger:
         self._owner = owner
         self._alive = alive
         self._clock = clock
+        self.recorder = recorder
         self._queue: Line = line_of(self._store, self.root_key)
         with self._store.transaction() as books:
             known = books.account(self.key)
@@ -99,9 +104,17 @@ class Ledger:
                 self._queue.wake()
 
     def child(
-        self, name: str, budget: Budget | None = None, *, landing: Amount = NOTHING
+        self,
+        name: str,
+        budget: Budget | None = None,
+        *,
+        landing: Amount = NOTHING,
+        recorder: Recorder | None = None,
     ) -> Ledger:
-        """A ledger with limits of its own that draws on this one's as well."""
+        """A ledger with limits of its own that draws on this one's as well.
+
+        `recorder`: in place of this one's.
+        """
         return Ledger(
             budget,
             key=name,
@@ -110,6 +123,7 @@ class Ledger:
             owner=self._owner,
             alive=self._alive,
             clock=self._clock,
+            recorder=recorder or self.recorder,
             parent=self,
         )
 
@@ -129,7 +143,7 @@ class Ledger:
             BudgetExhausted: it can never be paid, or the time is up.
             CallKnown: the id was already used here.
         """
-        call_id = f"{self.key.removeprefix(self.root_key)}/{call_id}".lstrip("/")
+        call_id = self._below_root(call_id)
         with self._queue.lock:
             look = partial(self._look, call_id, bound, least, landing)
             # The final answer stands in no line: its slice was kept for it.
@@ -177,6 +191,37 @@ class Ledger:
     def release(self, hold: Hold) -> Entry:
         """Give all of it back: the call was never sent."""
         return self.settle(hold, Usage())
+
+    def recall(self, call_id: str, digest: str) -> Record | None:
+        """The record of a call that an earlier life of this run made: it is not paid again."""
+        if self.recorder is None:
+            return None
+        return self.recorder.recall(self.root_key, self._below_root(call_id), digest)
+
+    def record(
+        self,
+        kind: Literal["model", "tool"],
+        name: str,
+        call_id: str,
+        digest: str,
+        asked: dict[str, Any],
+        replied: dict[str, Any],
+        seconds: float,
+    ) -> None:
+        """Keep what was asked and answered. Before the call is settled: see `Recorder.keep`."""
+        if self.recorder is not None:
+            record = Record(
+                root=self.root_key,
+                call_id=self._below_root(call_id),
+                digest=digest,
+                kind=kind,
+                name=name,
+                asked=asked,
+                replied=replied,
+                started=time.time() - seconds,
+                seconds=seconds,
+            )
+            self.recorder.keep(record)
 
     def sweep(self) -> list[Entry]:
         """Settle, at their bounds, the open calls of owners that no longer live."""
@@ -230,6 +275,14 @@ class Ledger:
         """Every call of this tree of ledgers, in the order they were reserved."""
         with self._store.reading() as books:
             return list(books.entries(self.root_key))
+
+    @property
+    def durable(self) -> bool:
+        """Whether the books outlive this process."""
+        return self._store.shared
+
+    def _below_root(self, call_id: str) -> str:
+        return f"{self.key.removeprefix(self.root_key)}/{call_id}".lstrip("/")
 
     def _account(self) -> Account:
         with self._store.reading() as books:

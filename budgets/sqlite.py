@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,17 +61,7 @@ class SQLiteStore:
             raise
 
     def _prepare(self) -> None:
-        """Unlike a transaction, the switch to WAL does not wait for another process's."""
-        give_up = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                break
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not busy or time.monotonic() >= give_up:
-                    raise
-                time.sleep(0.005)
+        switch_to_wal(self._db)
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(SCHEMA)
 
@@ -101,6 +90,23 @@ class SQLiteStore:
     def close(self) -> None:
         """Close the file. The store cannot be used afterwards."""
         self._db.close()
+
+
+def switch_to_wal(db: sqlite3.Connection) -> None:
+    """Let readers wait for no writer. A file stays so once it has been switched.
+
+    Unlike a transaction, the switch does not wait for another process's: it is tried again.
+    """
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= give_up:
+                raise
+            time.sleep(0.005)
 
 
 class _SQLiteBooks:
@@ -139,7 +145,14 @@ class _SQLiteBooks:
 
 
 def _dump(value: Account | Entry) -> str:
-    return json.dumps(asdict(value), default=str, separators=(",", ":"))
+    return json.dumps(value, default=_plain, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON lacks. Field by field: `asdict` copies every leaf, on every reservation."""
+    if isinstance(value, Decimal):
+        return str(value)
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _money(fields: dict[str, Any]) -> dict[str, Any]:

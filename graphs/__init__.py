@@ -20,6 +20,7 @@ from .events import (
     VerdictGiven,
 )
 from .opening import open_run
+from .output import InvalidOutput, OutputType, resolve_output
 from .run import Run
 from .samples import Sample
 from .settings import Settings
@@ -47,7 +48,9 @@ __all__ = [
     "Difficulty",
     "Effort",
     "Event",
+    "InvalidOutput",
     "Outcome",
+    "OutputType",
     "Question",
     "Run",
     "Sample",
@@ -65,5 +68,6 @@ __all__ = [
     "comparable",
     "effort_of",
     "open_run",
+    "resolve_output",
     "resolve_verifier",
 ]

@@ -45,14 +45,21 @@ async def grant(request: ApprovalRequest) -> Approval:
     return Approval(True)
 
 
-def resolve_approver(approve: Approver | Literal["all"] | None) -> Approver:
+async def ask(request: ApprovalRequest) -> Approval:
+    """Pause the run until somebody has decided: the node that meets this approver interrupts."""
+    raise WrongUsage(f"{request.tool} waits for approval, and this graph has nothing to pause in")
+
+
+def resolve_approver(approve: Approver | Literal["all", "ask"] | None) -> Approver:
     """The approver that a caller means; None refuses everything. Raises `WrongUsage`."""
     if approve is None:
         return refuse
     if approve == "all":
         return grant
+    if approve == "ask":
+        return ask
     if not callable(approve):
-        how = "give an async function from ApprovalRequest to Approval, or 'all'"
+        how = "give an async function from ApprovalRequest to Approval, 'all' or 'ask'"
         raise WrongUsage(f"approve={approve!r}: {how}")
     return approve
 

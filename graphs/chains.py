@@ -199,6 +199,7 @@ def _ended(
         ended=ended,
         evidence=evidence,
         tokens=branch.ledger.spent().total_tokens,
+        output=branch.output,
     )
     if isinstance(branch.watch, Watcher) and (least := branch.watch.confidence.least) is not None:
         sample["confidence"] = least

@@ -12,14 +12,16 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from ..budgets import Budget, Ledger
-from ..errors import WrongUsage
+from ..errors import MullError, WrongUsage
 from ..models import Model, resolve_model
+from ..telemetry import Span, span, totals
 from ..tools.registry import resolve_tools
 from ..tools.tool import Scope
 from ..tools.toolbox import Toolbox
 from .approvals import Approver, refuse
 from .difficulty import Calibration, Cascade, Classifier
 from .events import BranchStarted
+from .output import OutputType
 from .run import Emit, Run
 from .settings import Settings
 from .state import Context, State
@@ -41,6 +43,7 @@ async def open_run(
     *,
     settings: Settings | None = None,
     verifier: Verifier | None = None,
+    output: OutputType | None = None,
     larger: Model | None = None,
     classifier: Classifier | None = None,
     calibration: Calibration | None = None,
@@ -56,6 +59,7 @@ async def open_run(
         key=key,
         settings=settings or Settings(),
         verifier=verifier,
+        output=output,
         larger=larger,
         classifier=classifier or Cascade(),
         calibration=calibration,
@@ -88,6 +92,7 @@ async def open_branch(
         key=f"{run.key}/{name}",
         settings=run.settings,
         verifier=run.verifier,
+        output=run.output,
         larger=run.larger,
         classifier=run.classifier,
         calibration=run.calibration,
@@ -101,13 +106,23 @@ async def open_branch(
     )
     if run.watched:
         emit(BranchStarted(branch=path))
-    async with _registered(branch):
-        try:
-            yield branch
-        finally:
-            run.exhausted = run.exhausted or branch.exhausted
-            run.attachments += branch.attachments
-            run.trace += [{"branch": path, **step} for step in branch.trace]
+    with span(f"branch {path}", {"mull.branch": path}, fails=MullError) as seen:
+        async with _registered(branch):
+            try:
+                yield branch
+            finally:
+                run.exhausted = run.exhausted or branch.exhausted
+                run.attachments += branch.attachments
+                run.trace += [{"branch": path, **step} for step in branch.trace]
+                _tell(seen, branch)
+
+
+def _tell(seen: Span, branch: Run) -> None:
+    """Tell a branch's span what came of it."""
+    if seen.recording:
+        seen.set(totals("mull.usage", branch.ledger.spent().as_dict()))
+        if branch.failure is not None:
+            seen.fail(type(branch.failure).__qualname__, str(branch.failure))
 
 
 @asynccontextmanager
@@ -134,6 +149,11 @@ async def run_of(state: State, runtime: Runtime[Context]) -> AsyncIterator[Run]:
     if run.timer is not None:
         run.timer.cancel()
     run.nodes += 1
+    if not run.best:
+        # In another life of the run, perhaps: what it had said is in the state.
+        for message in state.get("messages", ()):
+            if message["role"] == "assistant":
+                run.offer(message["content"], whole=True)
     try:
         yield run
     except GraphBubbleUp:

@@ -14,12 +14,14 @@ from ..models import Delta, Model, Reply, Request
 from ..models.forcing import Thinking as Forced
 from ..models.forcing import ask_forced
 from ..tools.memo import Memo
+from ..tools.result import ToolResult
 from ..tools.tool import Attachment, Scope
-from ..tools.toolbox import Toolbox, ToolResult
+from ..tools.toolbox import Toolbox
 from .answers import comparable
 from .approvals import Approver, refuse
 from .difficulty import Calibration, Cascade, Classifier
 from .events import BudgetState, Text, Thinking
+from .output import OutputType
 from .race import Race
 from .settings import Settings
 from .verifiers.verifier import Verifier
@@ -40,6 +42,8 @@ class Run:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
     settings: Settings = field(default_factory=Settings)
     verifier: Verifier | None = None
+    output: OutputType | None = None
+    """The type of the answer; None: text."""
     larger: Model | None = None
     """A second, dearer model that `auto` may turn to."""
     classifier: Classifier = field(default_factory=Cascade)
@@ -57,6 +61,8 @@ class Run:
     memo: Memo[ToolResult] = field(default_factory=Memo)
     """Calls of pure tools, shared by all branches of the run."""
     scope: Scope = field(default_factory=Scope)
+    used: set[str] = field(default_factory=set)
+    """Names of the tools that it has called in this life of it."""
     best: str = ""
     """The best candidate so far: what a run that is cut short answers. Set by `offer`."""
     whole: bool = False
@@ -187,7 +193,7 @@ class Run:
         Only another stated answer displaces a stated one, and only a longer fragment a fragment.
         """
         if whole:
-            better = comparable(text) is not None or not self.states_answer()
+            better = self._states(text) or not self.states_answer()
         else:
             better = not self.whole and len(text) > len(self.best)
         if text.strip() and better:
@@ -202,7 +208,12 @@ class Run:
 
     def states_answer(self) -> bool:
         """Whether the best candidate is finished and says in so many words what its answer is."""
-        return self.whole and comparable(self.best) is not None
+        return self.whole and self._states(self.best)
+
+    def _states(self, text: str) -> bool:
+        if comparable(text) is None:
+            return False
+        return self.output is None or self.output.key_in(text) is not None
 
     def prompt(self, name: str, default: str) -> str:
         """A node's prompt, or the one that the model's profile has in its place."""

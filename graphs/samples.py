@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from ..models import Message
 from .answers import comparable
 from .comparison import canonical
+from .output import OutputType
 from .verifiers.verifier import Candidate, Verdict
 
 Ended = Literal["whole", "cut", "weak", "cancelled", "refused", "failed"]
@@ -51,17 +52,24 @@ def sample_of(
     ended: Ended = "whole",
     evidence: Sequence[Message] = (),
     tokens: int = 0,
+    output: OutputType | None = None,
 ) -> Sample:
-    """A sample from what a chain said. One that was cut before it stated its answer has none."""
-    stated = comparable(text)
-    answer = stated or (text.strip() if ended == "whole" else "")
-    key = canonical(answer, question) if answer else None
+    """A sample from what a chain said. One that was cut before it stated its answer has none.
+
+    Args:
+        output: The type of its answer: without an output of that type, it has none.
+    """
+    answer = comparable(text) or (text.strip() if ended == "whole" else "")
+    if output is None:
+        key = canonical(answer, question) if answer else None
+    else:
+        key = output.key_in(text) if answer else None
     sample: Sample = {
         "id": name,
         "ended": ended,
         "text": text,
         "key": key,
-        "open": bool(answer) and key is None,
+        "open": bool(answer) and key is None and output is None,
         "evidence": list(evidence),
         "tokens": tokens,
     }

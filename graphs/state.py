@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict
 
+from ..budgets import BudgetExhausted
 from ..models import Message
 from .samples import Sample, merged
 from .settings import Settings
 from .tree import Expansion
 
-Stopped = Literal["answered", "budget", "deadline", "refused"]
-"""Why a run ended: an answer was reached, the budget or the time ended, the model declined."""
+Stopped = Literal["answered", "budget", "deadline", "refused", "paused"]
+"""Why a run ended: an answer was reached, the budget or the time ended, the model declined; or it
+waits for a person."""
+
+
+def why_stopped(error: BudgetExhausted) -> Stopped:
+    """The word for a budget's end: time has its own."""
+    return "deadline" if error.dimension == "seconds" else "budget"
 
 
 class Question(TypedDict, total=False):

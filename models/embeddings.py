@@ -13,6 +13,7 @@ from .errors import BadRequest, ContextOverflow, MalformedReply
 from .model import LONGEST_RATE
 from .posting import Payer, Poster, Query, unknown_here
 from .retry import RetryPolicy
+from .spans import calling
 
 BATCH = 32
 """Texts in one request: what the strictest of the common servers (TEI) takes."""
@@ -80,8 +81,9 @@ class EmbeddingModel:
         sent = [_sendable(self._prefixes[query] + text) for text in texts]
         payer = Payer.until(ledger, call_id)
         vectors: list[list[float]] = []
-        for start in range(0, len(sent), BATCH):
-            vectors += await self._embed(sent[start : start + BATCH], start, payer)
+        with calling("embeddings", self.backend, self.name, ledger, call_id):
+            for start in range(0, len(sent), BATCH):
+                vectors += await self._embed(sent[start : start + BATCH], start, payer)
         if len({len(vector) for vector in vectors}) > 1:
             raise MalformedReply(f"{self.backend.base_url} sent vectors of different lengths")
         return vectors

@@ -69,6 +69,9 @@ class Request:
 
     Not the fields that decide what a call can spend: `WrongUsage`.
     """
+    identity: str = ""
+    """Tells this call from others of its id in place of the messages, where these say what passes:
+    what is left of a budget, which a run that is resumed finds changed."""
     continues: bool = False
     """The last message is the assistant's and is to be continued, not answered (prefill)."""
     timeout: float | None = None

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ..budgets import FREE, Bound, CallKnown, Hold, Ledger, Price
 from ..errors import WrongUsage
+from ..telemetry import current
 from .attempt import Attempt, OnDelta, Prompt
 from .backend import Backend
 from .capabilities import Capabilities, count_prompt, probe, unprobed
@@ -21,14 +22,18 @@ from .errors import (
     UnknownModel,
     Unreachable,
 )
+from .kept import asked_of, digest, read, written
 from .messages import Request, prompt_bound
 from .profile import Profile
-from .reply import Reply
+from .reply import Delta, Reply
 from .retry import RetryPolicy
+from .spans import calling, replied, sent
 from .typical import Typical
 
 OPTIONAL = ("reasoning_effort", "temperature", "top_p", "seed", "logprobs", "top_logprobs")
 """Settings that a call is worth making without."""
+_NO_SCHEMA = re.compile(r"response_format|json.?schema|grammar|guided|structured.?output", re.I)
+"""In an error, that a schema is what the backend cannot do, or cannot do with this one."""
 _UNKNOWN = re.compile(r"not support|unsupported|unrecognized|unknown (?:param|arg|field)", re.I)
 
 CALL_TIMEOUT = 300.0
@@ -65,6 +70,7 @@ class Model:
         self.retry = retry or RetryPolicy()
         self.typical = Typical(self.profile.typical_output)
         self._name = name
+        self._asked_for = name or ""
         self._capabilities: Capabilities | None = None
         self._rng = random.Random()
 
@@ -107,7 +113,8 @@ class Model:
 
         Args:
             ledger: Pays for it.
-            call_id: Names the call in the journal; attempts get numbers after it.
+            call_id: Names the call in the journal; attempts get numbers after it. With a recorder
+                in the ledger, one that was answered before, to the same request, has that reply.
             landing: May use what the ledger holds back for the final answer.
             on_delta: Called with each piece of text as it arrives. What it raises stops the call,
                 closes the connection at once, and comes out of here unchanged; what had arrived
@@ -117,6 +124,20 @@ class Model:
             BudgetExhausted: the ledger cannot pay; nothing was sent.
             BackendError: the type says what failed; `partial` holds what had arrived.
         """
+        with calling("chat", self.backend, self._name, ledger, call_id) as span:
+            return replied(span, await self._ask(request, ledger, call_id, landing, on_delta))
+
+    async def _ask(
+        self,
+        request: Request,
+        ledger: Ledger,
+        call_id: str,
+        landing: bool,
+        on_delta: OnDelta | None,
+    ) -> Reply:
+        record = ledger.recall(call_id, self._digest(request, ledger))
+        if record is not None:
+            return _told_again(read(record.replied), on_delta)
         deadline = self._deadline(request, ledger)
         try:
             async with asyncio.timeout_at(deadline):
@@ -141,7 +162,7 @@ class Model:
             attempt = Attempt(self.backend, hold.bound, prompt, tries)
             try:
                 reply = await self._send(
-                    request, capabilities, attempt, hold, ledger, deadline, on_delta
+                    request, capabilities, attempt, hold, ledger, call_id, deadline, on_delta
                 )
                 self.typical.learn(reply, prompt.bytes)
                 return reply
@@ -149,7 +170,7 @@ class Model:
                 if attempt.stopped_by is not None:
                     raise
                 if isinstance(error, BadRequest):
-                    if not self._adapt(error, capabilities):
+                    if not self._adapt(error, capabilities, request):
                         raise
                     capabilities = await self.capabilities()
                     continue
@@ -214,6 +235,7 @@ class Model:
             calls=1,
             price=self.price,
             seconds=longest if seconds is None else min(longest, seconds),
+            called=self._name or next(iter(capabilities.models), ""),
         )
         return prompt, bound
 
@@ -240,6 +262,7 @@ class Model:
         attempt: Attempt,
         hold: Hold,
         ledger: Ledger,
+        call_id: str,
         deadline: float | None,
         on_delta: OnDelta | None,
     ) -> Reply:
@@ -255,6 +278,7 @@ class Model:
             if request.temperature is None and self.profile.temperature is not None:
                 body["temperature"] = self.profile.temperature
             body = {name: value for name, value in body.items() if name not in capabilities.refuses}
+            sent(body, hold.bound.output_tokens)
             await attempt.run(
                 body,
                 keep_alive=capabilities.keep_alive,
@@ -262,12 +286,34 @@ class Model:
                 deadline=deadline,
                 on_delta=on_delta,
             )
+            if ledger.recorder is not None:
+                # Before it is settled: a reply that was paid for is never without its record.
+                reply = attempt.reply(attempt.usage(self.price))
+                self._record(request, ledger, call_id, reply)
         finally:
             entry = ledger.settle(hold, attempt.usage(self.price))
+            current().spend(entry.usage)
         return attempt.reply(entry.usage)
 
-    def _adapt(self, error: BadRequest, used: Capabilities) -> bool:
+    def _digest(self, request: Request, ledger: Ledger) -> str:
+        return "" if ledger.recorder is None else digest(request, self._asked_for)
+
+    def _record(self, request: Request, ledger: Ledger, call_id: str, reply: Reply) -> None:
+        name = self._name or reply.model
+        ledger.record(
+            "model",
+            name,
+            call_id,
+            self._digest(request, ledger),
+            asked_of(request, name),
+            written(reply),
+            reply.seconds,
+        )
+
+    def _adapt(self, error: BadRequest, used: Capabilities, request: Request) -> bool:
         """Learn from a 400: the output limit has a newer name, or a setting is not taken.
+
+        A schema that is turned down is not sent to this model again, nor is any other.
 
         True: worth a retry.
         """
@@ -275,10 +321,20 @@ class Model:
         if used.max_tokens_field == "max_tokens" and "max_completion_tokens" in said:
             self._capabilities = replace(known, max_tokens_field="max_completion_tokens")
             return True
-        refused = refused_settings(said) - used.refuses
+        refused = refused_settings(said)
+        if request.response_format is not None and _NO_SCHEMA.search(said):
+            refused |= {"response_format"}
+        refused -= used.refuses
         if refused:
             self._capabilities = replace(known, refuses=known.refuses | refused)
         return bool(refused)
+
+
+def _told_again(reply: Reply, on_delta: OnDelta | None) -> Reply:
+    """A reply that was kept, in one piece. Raises what `on_delta` raises."""
+    if on_delta is not None and (reply.text or reply.reasoning):
+        on_delta(Delta(reply.text, reply.reasoning, reply.logprobs))
+    return reply
 
 
 def refused_settings(said: str) -> frozenset[str]:

@@ -23,6 +23,9 @@ class Profile:
     """Of calls that do not say; None: the backend's default."""
     sampling_temperature: float | None = None
     """Of chains that must differ from each other; None: the backend's default."""
+    reasons_in_json: bool = True
+    """It can write its reasoning as a string inside JSON. Otherwise a typed answer is asked for as
+    text that ends in JSON."""
     step_separator: str = "\n\n"
     """What stands between two steps of its reasoning, for searches."""
     typical_output: int = 400

@@ -17,6 +17,7 @@ from .model import LONGEST_RATE
 from .posting import Payer, Poster, Query, unknown_here
 from .retry import RetryPolicy
 from .scores import by_step, last, listed, logistic
+from .spans import calling
 
 Style = Literal["score", "rerank", "pooling"]
 
@@ -99,9 +100,10 @@ class RewardModel:
             return []
         asked, given = self._untagged(question), [self._untagged(answer) for answer in answers]
         payer = Payer.until(ledger, call_id)
-        if self._style is None:
-            return self._within(await self._find(asked, given, payer))
-        return self._within(await self._score_by(self._style, asked, given, payer))
+        with calling("score", self.backend, self.name, ledger, call_id):
+            if self._style is None:
+                return self._within(await self._find(asked, given, payer))
+            return self._within(await self._score_by(self._style, asked, given, payer))
 
     async def score_steps(
         self, question: str, steps: Sequence[str], *, ledger: Ledger, call_id: str
@@ -119,7 +121,8 @@ class RewardModel:
         marked = "".join(f"{self._untagged(step)}{self._tag}" for step in steps)
         query = self._pooling(self._untagged(question), marked, len(steps))
         payer = Payer.until(ledger, call_id)
-        return self._within(await self._poster.ask([query], payer))
+        with calling("score", self.backend, self.name, ledger, call_id):
+            return self._within(await self._poster.ask([query], payer))
 
     async def aclose(self) -> None:
         """Close this event loop's connections to the backend."""

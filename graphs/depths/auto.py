@@ -5,6 +5,7 @@ from __future__ import annotations
 from langgraph.graph import START, StateGraph
 
 from ..nodes.assess import assess
+from ..nodes.confirm import confirm
 from ..nodes.land import land
 from ..nodes.route import route
 from ..nodes.stage import stage_over
@@ -23,10 +24,12 @@ graph = (
     .add_node("assess", assess)
     .add_node("route", route)
     .add_node("stage", stage_over({depth.name: depth.graph for depth in STAGES}))
+    .add_node("confirm", confirm)
     .add_node("land", land)
     .add_edge(START, "assess")
     .add_edge("assess", "route")
     .add_edge("stage", "route")
+    .add_edge("confirm", "__end__")
     .add_edge("land", "__end__")
     .compile(name="auto")
 )

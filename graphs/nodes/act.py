@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from langgraph.runtime import Runtime
@@ -10,10 +11,12 @@ from langgraph.runtime import Runtime
 from ...budgets import BudgetExhausted
 from ...models import Message
 from ...models.messages import ToolCallMessage
-from ...tools.toolbox import ToolResult
-from ..approvals import Approval, ApprovalRequest, decide
+from ...tools.result import ToolResult
+from ...tools.spans import ASKED_AS
+from ..approvals import Approval, ApprovalRequest, ask, decide
 from ..events import ApprovalNeeded, ToolFinished, ToolStarted
 from ..opening import run_of
+from ..pausing import paused
 from ..run import Emit, Run
 from ..state import Context, State
 
@@ -27,16 +30,20 @@ async def act(state: State, runtime: Runtime[Context]) -> State:
 async def _act(run: Run, state: State, emit: Emit) -> State:
     calls = state["messages"][-1].get("tool_calls", [])
     turn = state.get("turn", 0)
+    decided = _decided(run, calls, turn)  # It may pause here, with nothing spent.
     once: dict[tuple[str, str], asyncio.Task[ToolResult]] = {}
     tasks: list[asyncio.Task[ToolResult]] = []
     async with asyncio.TaskGroup() as group:
         for index, call in enumerate(calls):
             key = call["function"]["name"], call["function"]["arguments"]
             if key not in once or run.toolbox.has_side_effects(key[0]):
-                work = _call(run, call, f"act.{turn}.{index}", emit)
+                name = f"act.{turn}.{index}"
+                work = _call(run, call, name, decided.get(name), emit)
                 once[key] = group.create_task(work)
             tasks.append(once[key])
     run.tell_state(emit)
+    made = [call for call, task in zip(calls, tasks, strict=True) if not task.result().recalled]
+    lost = _lost_sessions(run, state, made)
     messages: list[Message] = []
     for call, task in zip(calls, tasks, strict=True):
         outcome = task.result()
@@ -46,16 +53,48 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
             tool=call["function"]["name"],
             seconds=round(outcome.seconds, 3),
         )
-        messages.append({"role": "tool", "tool_call_id": call["id"], "content": outcome.text})
-    return {"messages": messages}
+        text = outcome.text
+        if call["function"]["name"] in lost:
+            text = f"{run.prompt('act.restarted', RESTARTED)}\n{text}"
+        messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
+    return {"messages": messages, "trace": run.news()}
 
 
-async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
+def _decided(run: Run, calls: Sequence[ToolCallMessage], turn: int) -> Mapping[str, Approval]:
+    """What a person said of the calls with side effects, where the run pauses for one."""
+    if run.approver is not ask or run.ledger.left().tool_calls == 0:
+        return {}
+    requests: dict[str, ApprovalRequest] = {}
+    for index, call in enumerate(calls):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        if run.toolbox.has_side_effects(name) and run.toolbox.wrong(name, arguments) is None:
+            request = ApprovalRequest(tool=name, arguments=arguments, branch=run.branch)
+            requests[f"act.{turn}.{index}"] = request
+    return paused(requests)
+
+
+def _lost_sessions(run: Run, state: State, calls: Sequence[ToolCallMessage]) -> set[str]:
+    """Tools whose session began in a life of this run that has ended, and is new now."""
+    earlier = {
+        call["function"]["name"]
+        for message in state["messages"][:-1]
+        for call in message.get("tool_calls", ())
+    }
+    now = {call["function"]["name"] for call in calls}
+    fresh = {name for name in now - run.used if run.toolbox.has_session(name)}
+    run.used |= now
+    return fresh & earlier
+
+
+async def _call(
+    run: Run, call: ToolCallMessage, call_id: str, decided: Approval | None, emit: Emit
+) -> ToolResult:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
+    ASKED_AS.set(call["id"])
     emit(ToolStarted(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
     outcome = run.toolbox.wrong(name, arguments)
     if outcome is None and run.toolbox.has_side_effects(name):
-        outcome = await _with_approval(run, call, call_id, emit)
+        outcome = await _with_approval(run, call, call_id, decided, emit)
     elif outcome is None:
         outcome = await _made(run, name, arguments, call_id)
     if not outcome.remembered:
@@ -74,14 +113,19 @@ async def _call(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> To
     return outcome
 
 
-async def _with_approval(run: Run, call: ToolCallMessage, call_id: str, emit: Emit) -> ToolResult:
+async def _with_approval(
+    run: Run, call: ToolCallMessage, call_id: str, decided: Approval | None, emit: Emit
+) -> ToolResult:
     """Ask first. A refusal costs nothing; arguments that were changed are told to the model."""
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     if run.ledger.left().tool_calls == 0:
         return ToolResult(EXHAUSTED, failed=True)
-    emit(ApprovalNeeded(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
-    request = ApprovalRequest(tool=name, arguments=arguments, branch=run.branch)
-    approval = await decide(run.approver, request, run.thinking_seconds())
+    if decided is None:
+        emit(ApprovalNeeded(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
+        request = ApprovalRequest(tool=name, arguments=arguments, branch=run.branch)
+        approval = await decide(run.approver, request, run.thinking_seconds())
+    else:
+        approval = decided
     run.note("approve", _why(approval), tool=name, granted=approval.granted)
     if approval.granted is not True:
         told = run.prompt("act.refused", REFUSED).format(tool=name, reason=_why(approval))
@@ -127,5 +171,7 @@ def _how(outcome: ToolResult) -> str:
 EXHAUSTED = "error: the budget allows no more tool calls. Answer with what you have."
 
 REFUSED = "error: {tool} was not called: it needs approval, and was refused: {reason}"
+
+RESTARTED = "[The session was restarted: variables of earlier calls are gone.]"
 
 EDITED = "[The arguments were changed before the call, to {arguments}]"

@@ -8,7 +8,9 @@ from ...budgets import BudgetExhausted
 from ...models import DeadlineReached, MalformedReply, Message, Reply, Request, system, user
 from ..opening import run_of
 from ..run import Emit, Run
-from ..state import Context, State, Stopped
+from ..state import Context, State, Stopped, why_stopped
+from .repair import conform
+from .typed import Form, form_of, format_of, told
 
 LEAST = 24
 """Output tokens below which a call of a branch is not worth its prompt."""
@@ -22,8 +24,10 @@ async def answer(state: State, runtime: Runtime[Context]) -> State:
 
 async def _answer(run: Run, state: State, emit: Emit) -> State:
     stopped: Stopped = "answered"
+    form = form_of(run)
     request = Request(
-        messages=opening(run, state, "direct.system", SYSTEM),
+        messages=opening(run, state, "direct.system", SYSTEM, form),
+        response_format=format_of(run, form),
         # A branch leaves the run the time to land; the run itself may use all of it.
         timeout=None if run.parent is None else run.thinking_seconds(),
         least_tokens=1 if run.parent is None else LEAST,
@@ -34,6 +38,9 @@ async def _answer(run: Run, state: State, emit: Emit) -> State:
         run.note("answer", reply.finish_reason, reply)
         run.offer(said(run, reply), whole=True)
         stopped = verdict(reply)
+        if stopped == "answered":
+            text, stopped = await conform(run, state["question"], run.best, emit)
+            run.offer(text, whole=True)
     except BudgetExhausted as error:
         stopped = why_stopped(error)
         run.note("answer", str(error))
@@ -52,9 +59,9 @@ async def _answer(run: Run, state: State, emit: Emit) -> State:
     }
 
 
-def opening(run: Run, state: State, prompt: str, default: str) -> list[Message]:
+def opening(run: Run, state: State, prompt: str, default: str, form: Form) -> list[Message]:
     """The conversation up to and with the question, under a node's system prompt."""
-    text = run.prompt(prompt, default)
+    text = told(run, run.prompt(prompt, default), form)
     head = [system(text)] if text else []
     return [*head, *state.get("history", ()), user(state["question"])]
 
@@ -65,11 +72,6 @@ def said(run: Run, reply: Reply) -> str:
     if not text and verdict(reply) == "answered":
         raise MalformedReply(f"{run.model.backend.base_url}: the model's reply has no text in it")
     return text
-
-
-def why_stopped(error: BudgetExhausted) -> Stopped:
-    """The word for a budget's end: time has its own."""
-    return "deadline" if error.dimension == "seconds" else "budget"
 
 
 def verdict(reply: Reply) -> Stopped:

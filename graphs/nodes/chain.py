@@ -6,6 +6,7 @@ from functools import partial
 
 from langgraph.runtime import Runtime
 
+from ...telemetry import current
 from ..chains import Walkable, Watcher, check, tell_end, walk
 from ..confidence import cut_off
 from ..events import BranchCancelled
@@ -73,7 +74,15 @@ def _stopped(run: Run, branch: Run, state: Chain, race: Race, emit: Emit) -> Sam
         reason = race.decided or "time is nearly up"
         emit(BranchCancelled(branch=branch.branch, reason=reason, tokens=spent))
     ended: Ended = "cancelled" if race.decided else "cut"
-    return sample_of(branch.branch, state["question"], branch.best, ended=ended, tokens=spent)
+    current().set({"mull.cancelled": ended == "cancelled" or None})
+    return sample_of(
+        branch.branch,
+        state["question"],
+        branch.best,
+        ended=ended,
+        tokens=spent,
+        output=branch.output,
+    )
 
 
 def _cut_off(race: Race) -> float | None:

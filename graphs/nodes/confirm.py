@@ -31,4 +31,5 @@ def _chosen(run: Run, state: State) -> Sample:
     for sample in state.get("samples", ()):
         if sample["text"] == state["text"]:
             return sample
-    return sample_of(f"{run.branch}/merger", state["question"], state["text"])
+    name = f"{run.branch}/merger"
+    return sample_of(name, state["question"], state["text"], output=run.output)

@@ -98,6 +98,7 @@ async def _critic(
         text=candidate["text"],
     )
     async with open_branch(run, f"critique.{number}", emit) as branch:
+        branch.output = None  # A critic gives a verdict, whatever the answer's type is.
         said = (await walk(branch, graph, words, state.get("history", ()))).sample
         tell_end(branch, said, emit)
     return said

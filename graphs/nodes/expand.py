@@ -14,6 +14,7 @@ from ..answers import comparable
 from ..chains import tell_end
 from ..events import BranchCancelled
 from ..opening import open_branch, run_of
+from ..output import InvalidOutput
 from ..race import Race
 from ..run import Emit, Run
 from ..samples import Ended, Sample, sample_of
@@ -24,6 +25,8 @@ from ..voting import tally
 from .answer import opening, verdict
 from .grow import algorithm_of, horizon
 from .refine import REFINE
+from .repair import conform
+from .typed import told
 
 STEP = 512
 """Output tokens of one step."""
@@ -83,7 +86,9 @@ async def _propose(
 
     def sampled(text: str, ended: Ended) -> Sample:
         tokens = branch.ledger.spent().total_tokens
-        return sample_of(branch.branch, question, text, ended=ended, tokens=tokens)
+        return sample_of(
+            branch.branch, question, text, ended=ended, tokens=tokens, output=branch.output
+        )
 
     try:
         request = await _request(branch, state, before, rollout=rollout)
@@ -103,6 +108,14 @@ async def _propose(
     text = (before + added).strip()
     unfinished = reply.finish_reason == "length" or not text
     if not unfinished and (rollout or row["final"]):
+        try:
+            text, stopped = await conform(branch, question, text, emit)
+        except (BackendError, InvalidOutput) as error:
+            branch.failure = error
+            branch.note("repair", str(error))
+            return None, {**sampled("", "failed"), "error": str(error)}
+        if stopped != "answered":
+            return row, sampled(text, "cut")
         sample = await checked(branch, sampled(text, "whole"), question, emit)
         score, reasons = sample.get("score", 0.5), sample.get("reasons", "")
         return {**row, "score": score, "reasons": reasons}, sample
@@ -154,9 +167,9 @@ async def _request(branch: Run, state: Expand, before: str, *, rollout: bool) ->
             text=profile.step_separator.join(target["steps"]),
             reasons=target["reasons"] or "It did not pass a check.",
         )
-        mending = [*state.get("history", ()), user(words)]
+        mending = [*state.get("history", ()), user(told(branch, words, "line"))]
         return Request(messages=mending, timeout=branch.thinking_seconds())
-    messages = opening(branch, state, "expand.system", SYSTEM)
+    messages = opening(branch, state, "expand.system", SYSTEM, "line")
     prefill = (await branch.model.capabilities()).prefill
     if before and prefill:
         messages.append({"role": "assistant", "content": before})

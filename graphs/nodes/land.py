@@ -9,13 +9,21 @@ from langgraph.runtime import Runtime
 from ...budgets import Amount, Budget, BudgetExhausted, Price
 from ...models import BackendError, DeadlineReached, Message, Profile, Request, user
 from ...models.messages import prompt_bound
+from ..history import size
 from ..opening import run_of
+from ..output import InvalidOutput, OutputType
 from ..run import Emit, Run
-from ..state import Context, State, Stopped
-from .answer import said, verdict, why_stopped
+from ..state import Context, State, Stopped, why_stopped
+from .answer import LEAST, said, verdict
+from .repair import conform
+from .typed import LAND, form_of, format_of, told
 
 OUTPUT = 256
 """Output tokens wanted for the final answer."""
+TYPED_OUTPUT = 512
+"""The same where a type was asked for: JSON is longer."""
+BYTES_PER_TOKEN = 4
+"""Of prose, with the usual tokenizers."""
 
 
 async def land(state: State, runtime: Runtime[Context]) -> State:
@@ -34,7 +42,11 @@ async def _land(run: Run, state: State, emit: Emit) -> State:
     if not (run.states_answer() or ended):
         try:
             reply = await run.ask(
-                Request(messages=await _messages(run, state), max_tokens=OUTPUT),
+                Request(
+                    messages=await _messages(run, state),
+                    max_tokens=_wanted(run.output),
+                    response_format=format_of(run, form_of(run), reasoned=False),
+                ),
                 "land",
                 emit,
                 landing=True,
@@ -43,6 +55,14 @@ async def _land(run: Run, state: State, emit: Emit) -> State:
             run.offer(said(run, reply), whole=reply.finish_reason == "stop")
             if verdict(reply) != "answered":
                 stopped = verdict(reply)
+            elif run.output is not None:
+                text, ended_by = await conform(run, state["question"], said(run, reply), emit)
+                run.offer(text, whole=True)
+                stopped = ended_by if stopped == "answered" else stopped
+        except InvalidOutput as error:
+            run.note("land", str(error))
+            if stopped == "answered":
+                raise
         except BudgetExhausted as error:
             run.note("land", str(error))
             if stopped == "answered":
@@ -58,14 +78,30 @@ async def _land(run: Run, state: State, emit: Emit) -> State:
 
 
 def slice_for(
-    question: str, history: Sequence[Message], profile: Profile, budget: Budget, price: Price
+    question: str,
+    history: Sequence[Message],
+    profile: Profile,
+    budget: Budget,
+    price: Price,
+    output: OutputType | None = None,
 ) -> Amount:
-    """What to hold back for the final answer: a third of the budget at most."""
-    request = Request(messages=[*history, user(f"{question}\n\n{NOTES}\n\n{FINISH}")])
-    prompt = prompt_bound(request, profile.allowance)
-    cost = price.cost(prompt, OUTPUT)
+    """What to hold back for the final answer: a third of the budget at most.
+
+    Nothing, where a third would likely not pay for that answer's prompt: the first call is the only
+    one then, and needs all there is.
+    """
+    finish = FINISH if output is None else LAND + output.schema_text
+    request = Request(
+        messages=[*history, user(f"{question}\n\n{NOTES}\n\n{finish}")],
+        response_format=None if output is None else output.response_format(reasoned=False),
+    )
+    likely = size(request.messages) / BYTES_PER_TOKEN + LEAST
+    if budget.tokens is not None and budget.tokens // 3 < likely:
+        return Amount()
+    prompt, wanted = prompt_bound(request, profile.allowance), _wanted(output)
+    cost = price.cost(prompt, wanted)
     return Amount(
-        tokens=0 if budget.tokens is None else min(prompt + OUTPUT, budget.tokens // 3),
+        tokens=0 if budget.tokens is None else min(prompt + wanted, budget.tokens // 3),
         calls=0 if budget.calls is None else min(1, budget.calls // 2),
         cost=cost if budget.cost is None else min(cost, budget.cost / 3),
     )
@@ -74,7 +110,7 @@ def slice_for(
 async def _messages(run: Run, state: State) -> list[Message]:
     """The conversation, and as many notes of the way as the tokens left and the context allow."""
     history = list(state.get("history", ()))
-    finish = run.prompt("land.user", FINISH)
+    finish = told(run, run.prompt("land.user", FINISH), form_of(run), reasoned=False)
     if not finish:
         return [*history, user(state["question"])]
     notes = [note for message in state.get("messages", ()) if (note := note_of(message))]
@@ -84,10 +120,14 @@ async def _messages(run: Run, state: State) -> list[Message]:
     while True:
         heard = [NOTES, "\n".join(notes)] if notes else []
         messages = [*history, user("\n\n".join([state["question"], *heard, finish]))]
-        need = prompt_bound(Request(messages=messages), allowance) + OUTPUT
+        need = prompt_bound(Request(messages=messages), allowance) + _wanted(run.output)
         if not notes or all(need <= room for room in rooms):
             return messages
         notes = notes[1:]
+
+
+def _wanted(output: OutputType | None) -> int:
+    return OUTPUT if output is None else TYPED_OUTPUT
 
 
 def note_of(message: Message) -> str:

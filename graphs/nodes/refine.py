@@ -48,6 +48,7 @@ async def _refine(run: Run, state: State, emit: Emit, graph: Walkable) -> Next:
             made["text"],
             evidence=made.get("evidence", ()),
             tokens=made.get("tokens", 0),
+            output=run.output,
         )
         # Better than one that failed, until it is judged itself; not than one with a good score.
         best = best_of([*candidates, sample]) or sample

@@ -26,7 +26,7 @@ from ..voting import tally
 LEAST_CHAINS = {"direct": 1, "reason": 1, "reflect": 2, "vote": 2, "search": 4}
 """Chains' worth of tokens below which a depth is not worth beginning."""
 
-Next = Command[Literal["stage", "land", "__end__"]]
+Next = Command[Literal["stage", "confirm", "land", "__end__"]]
 
 
 async def route(state: State, runtime: Runtime[Context]) -> Next:
@@ -83,6 +83,8 @@ async def _finish(run: Run, state: State, action: Finish, belief: Belief, *, lat
     update: State = {"stopped": stopped}
     if belief.leader is not None:
         update |= {"text": belief.leader["text"], "confidence": belief.p_right}
+        if isinstance(run.verifier, Human) and belief.leader.get("passed") is None:
+            return Command(update=update | {"trace": run.news()}, goto="confirm")
     elif stopped != "refused":
         samples = state.get("samples", ())
         if run.failure is not None and all(sample["ended"] == "failed" for sample in samples):

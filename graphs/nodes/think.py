@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from langgraph.runtime import Runtime
@@ -23,8 +24,10 @@ from ...models import (
 from ..loop_guard import stuck
 from ..opening import run_of
 from ..run import Emit, Run
-from ..state import Context, State, Stopped
-from .answer import LEAST, opening, said, verdict, why_stopped
+from ..state import Context, State, Stopped, why_stopped
+from .answer import LEAST, opening, said, verdict
+from .repair import conform
+from .typed import form_of, format_of
 
 KEPT = 4000
 """Characters of reasoning that are kept of a step that was cut off before it said anything."""
@@ -56,15 +59,21 @@ async def _think(run: Run, state: State, emit: Emit) -> Next:
     seconds = run.thinking_seconds()
     if seconds == 0:
         return _land(run, update, "time is nearly up", "deadline")
+    tools = () if left.tool_calls == 0 or last else run.toolbox.specs
+    form = form_of(run, tools=bool(tools))
     messages = [
-        *opening(run, state, "think.system", SYSTEM),
+        *opening(run, state, "think.system", SYSTEM, form),
         *state.get("messages", ()),
     ]
+    identity = ""
     if run.tell_budget and (line := budget_line(left, run.prompt("think.budget", BUDGET))):
+        identity = json.dumps(messages)
         messages.append(user(line))
     request = Request(
         messages=messages,
-        tools=() if left.tool_calls == 0 or last else run.toolbox.specs,
+        identity=identity,
+        tools=tools,
+        response_format=format_of(run, form),
         least_tokens=LEAST,  # With less, the run lands instead.
         timeout=seconds,
     )
@@ -89,6 +98,7 @@ async def _think(run: Run, state: State, emit: Emit) -> Next:
     update["messages"] = [as_message(reply)]
     if reply.tool_calls:
         run.note("think", f"{len(reply.tool_calls)} tool calls", reply, turn=turn)
+        update["trace"] = run.news()
         update["actions"] = ["\n".join(f"{c.name} {c.arguments}" for c in reply.tool_calls)]
         return Command(update=update, goto="act")
     stopped = verdict(reply)
@@ -98,6 +108,9 @@ async def _think(run: Run, state: State, emit: Emit) -> Next:
     if stopped == "answered" and not reply.text.strip():
         return _land(run, update, "the step said nothing", stopped)
     text = said(run, reply)
+    if stopped == "answered":
+        text, stopped = await conform(run, state["question"], text, emit)
+        run.offer(text, whole=True)
     update |= {"text": text, "stopped": stopped, "trace": await run.conclude()}
     return Command(update=update, goto="__end__")
 

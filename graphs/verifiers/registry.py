@@ -9,6 +9,7 @@ from ...errors import WrongUsage
 from .code import CodeCheck
 from .equations import Equations
 from .function import FunctionVerifier
+from .human import Human
 from .judge import Judge
 from .verifier import Verifier
 
@@ -16,6 +17,7 @@ BUILT_IN: Mapping[str, Callable[[], Verifier]] = {
     "equations": Equations,
     "code": CodeCheck,
     "judge": Judge,
+    "human": Human,
 }
 
 

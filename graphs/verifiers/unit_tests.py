@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 from ...errors import WrongUsage
-from ...tools.toolbox import ToolResult
+from ...tools.result import ToolResult
 from .fences import defining_python
 from .verifier import Candidate, Means, Verdict, not_run
 

@@ -11,8 +11,9 @@ from ...budgets import Ledger, Usage
 from ...errors import WrongUsage
 from ...models import Message, Model, Reply, Request
 from ...tools.python import PythonTool
+from ...tools.result import ToolResult
 from ...tools.tool import Scope
-from ...tools.toolbox import Toolbox, ToolResult
+from ...tools.toolbox import Toolbox
 from ..answers import comparable
 
 

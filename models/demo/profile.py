@@ -6,6 +6,9 @@ from ..messages import Allowance
 from ..profile import Profile
 
 DEMO_PROFILE = Profile(
+    # It knows its trained prompts only: told of JSON, or held to it, it cannot reason.
+    prompts={"typed.line": ""},
+    reasons_in_json=False,
     max_tokens=160,
     temperature=0.0,
     sampling_temperature=0.8,

@@ -318,6 +318,7 @@ async def test_two_agents_that_share_a_ledger_share_its_limit(server: FaultServe
 KEYS = {"answer", "output", "confidence", "depth", "difficulty", "stopped", "usage"} | {
     "budget",
     "thread",
+    "pending",
     "trace",
 }
 USAGE = {"calls", "tool_calls", "input_tokens", "output_tokens", "reasoning_tokens"} | {

@@ -25,7 +25,8 @@ from mull.tools import Scope, Tool, ToolError
 from mull.tools.mcp import McpTool, mcp_tools
 from mull.tools.mcp.connections import connection
 from mull.tools.mcp.tool import NAME, unique_names
-from mull.tools.toolbox import Toolbox, ToolResult
+from mull.tools.result import ToolResult
+from mull.tools.toolbox import Toolbox
 
 SCRIPT = str(Path(mcp_server.__file__))
 STDIO: dict[str, Any] = {"command": sys.executable, "args": [SCRIPT]}

@@ -15,7 +15,8 @@ from mull.budgets import Budget, BudgetExhausted, Ledger
 from mull.graphs import DEPTHS, Context, Settings, ToolFinished, open_run
 from mull.tools import Scope, Tool, ToolError, as_tool
 from mull.tools.memo import Memo
-from mull.tools.toolbox import Toolbox, ToolResult
+from mull.tools.result import ToolResult
+from mull.tools.toolbox import Toolbox
 
 CHAINS = 8
 

@@ -18,7 +18,8 @@ from mull.tools import Scope, ToolError, ToolOutput
 from mull.tools.functions import LangChainTool, as_tool
 from mull.tools.memo import Memo
 from mull.tools.python import PythonTool
-from mull.tools.toolbox import Toolbox, ToolResult
+from mull.tools.result import ToolResult
+from mull.tools.toolbox import Toolbox
 
 
 @dataclass

@@ -18,7 +18,8 @@ from mull.tools import Scope, ToolError
 from mull.tools.documents import Documents, DocumentsTool
 from mull.tools.documents import tool as module
 from mull.tools.documents.turns import turn
-from mull.tools.toolbox import Toolbox, ToolResult
+from mull.tools.result import ToolResult
+from mull.tools.toolbox import Toolbox
 
 Write = Callable[[str, str | bytes], Path]
 

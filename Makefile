@@ -25,6 +25,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/cancel.py
 	$(BIN)/python benchmarks/early_exit.py
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/batch_kills.py --questions 100 --kills 2
+	$(BIN)/python benchmarks/batch_memory.py --lines 300 1000
+	$(BIN)/python benchmarks/script_kills.py --kills 2
+	$(BIN)/python benchmarks/thread_size.py
 	$(BIN)/python benchmarks/stopping.py
 	$(BIN)/python benchmarks/depths.py
 

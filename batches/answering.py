@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from ..agents import Agent, Answer
+from ..agents.artifacts import Artifacts
 from ..budgets import Bound, Budget, Ledger, Usage
 from ..models import KeyRefused, Request, UnknownModel, Unreachable, user
 from ..models.messages import prompt_bound
@@ -26,13 +27,20 @@ class Answering:
     """Answers questions, each from an account of its own below the batch's.
 
     The account is named by the question's id: a question that is asked again after a crash goes on
-    with what it has already spent.
+    with what it has already spent, and with the replies that had arrived.
     """
 
-    def __init__(self, agent: Callable[[Ledger], Agent], ledger: Ledger, budget: Budget) -> None:
+    def __init__(
+        self,
+        agent: Callable[[Ledger], Agent],
+        ledger: Ledger,
+        budget: Budget,
+        replies: Artifacts,
+    ) -> None:
         self._agent = agent
         self._ledger = ledger
         self._budget = budget
+        self._replies = replies
         self._ended = False
 
     def over(self) -> bool:
@@ -50,11 +58,13 @@ class Answering:
             return failed(item.id, "Refused", f"line {item.line}: {item.reason}")
         limits = self._budget.merged(item.budget or Budget())
         account = self._ledger.child(
-            quote(str(item.id), safe=""), None if limits == Budget() else limits
+            quote(str(item.id), safe=""),
+            None if limits == Budget() else limits,
+            recorder=self._replies.of(str(item.id)),
         )
         agent = self._agent(account)
         try:
-            answer = await agent.arun(item.question, depth=item.depth, budget=limits)
+            answer = await agent.arun(item.question, depth=item.depth, budget=limits, key="run")
         except HOPELESS:
             raise
         except Exception as error:  # noqa: BLE001 - one question must not lose the others

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ..agents import Agent
+from ..agents.artifacts import Artifacts
 from ..budgets import FREE, Budget, Ledger, SQLiteStore
 from ..errors import WrongUsage
 from ..portal import run_blocking
@@ -26,6 +27,8 @@ from .source import QuestionsFile
 
 ACCOUNT = "batch"
 """Key of the root account in the ledger file."""
+
+T = TypeVar("T")
 
 Watch = Callable[[Progress], None]
 
@@ -89,7 +92,8 @@ class Batch:
     ) -> Report:
         """Answer every question that has no row in `results` yet.
 
-        The account is kept beside it, in `RESULTS.ledger`.
+        The account is kept beside it, in `RESULTS.ledger`, and the replies to questions that have
+        no row yet in `RESULTS.replies`.
 
         Args:
             questions: JSON lines with `question`, and perhaps `id`, `depth` and `budget`.
@@ -106,15 +110,17 @@ class Batch:
         """
         source, target = QuestionsFile(questions), Path(results)
         account = target.with_name(target.name + ".ledger")
+        replies = target.with_name(target.name + ".replies")
         _check_files(source.path, target, account)
         asked = source.ids()
         with (
             closing(ResultsFile(target, retry_errors=retry_errors)) as kept,
-            closing(_opened(account)) as store,
+            closing(_opened(account, SQLiteStore)) as store,
+            closing(_opened(replies, Artifacts)) as known,
         ):
             ledger = Ledger(self._total, key=ACCOUNT, store=store)
             self._check_price(ledger)
-            answering = Answering(self._agent, ledger, self._budget)
+            answering = Answering(self._agent, ledger, self._budget, known)
             executor = LocalExecutor(answering, self._concurrency)
             stopping = stop or threading.Event()
             items = _unfinished(source, kept, lambda: stopping.is_set() or answering.over())
@@ -124,7 +130,7 @@ class Batch:
                 failed=kept.failed,
                 spent=ledger.spent(),
             )
-            done = await _answer(items, executor, kept, ledger, start, watch or _unwatched)
+            done = await _answer(items, executor, kept, known, ledger, start, watch or _unwatched)
             if done.finished == done.total:
                 return Report(stopped="finished", progress=done)
             return Report(stopped="budget" if answering.over() else "interrupted", progress=done)
@@ -139,6 +145,7 @@ async def _answer(
     items: Iterator[Item | Refused],
     executor: Executor,
     kept: Results,
+    replies: Artifacts,
     ledger: Ledger,
     progress: Progress,
     watch: Watch,
@@ -149,6 +156,8 @@ async def _answer(
     async with aclosing(executor.run(items)) as made:
         async for rows in made:
             kept.append(rows)
+            for row in rows:
+                replies.of(str(row.id)).delete()
             if kept.due():
                 await asyncio.to_thread(kept.sync)
             progress = replace(
@@ -187,11 +196,11 @@ def _check_files(questions: Path, results: Path, account: Path) -> None:
         )
 
 
-def _opened(account: Path) -> SQLiteStore:
+def _opened(path: Path, kind: Callable[[Path], T]) -> T:
     try:
-        return SQLiteStore(account)
+        return kind(path)
     except sqlite3.Error as error:
-        raise WrongUsage(f"{account}: {error}. Is it a ledger of mull's?") from error
+        raise WrongUsage(f"{path}: {error}. Is it a file of mull's?") from error
 
 
 def _budget(budget: Budget | str | None) -> Budget | None:

@@ -84,6 +84,7 @@ def faults(
                 yield Fault((*place, "tools", index), _unknown("tool", name, sorted(tools)))
         for slot, text in texts(step).items():
             yield from _text_faults(step, (*place, slot), text, ids, inputs)
+            yield from _type_faults((*place, slot), text, steps)
         yield from _output_faults(step, place)
     yield from _share_faults(steps)
     if len(set(ids)) == len(ids) and all(set(needed(step)) <= set(ids) for step in steps):
@@ -113,6 +114,14 @@ def _text_faults(
             has = f"a step has {', '.join(FIELDS)}"
             told = f"steps.{use.name}" + (f".{use.field}" if use.field else " without a field")
             yield Fault(place, f"{told}: {has}", use.line)
+
+
+def _type_faults(place: Place, text: Uses, steps: Sequence[Step]) -> Iterator[Fault]:
+    untyped = {step.id for step in steps if step.output_type is None}
+    for use in text.references:
+        if use.root == "steps" and use.field == "output" and use.name in untyped:
+            told = f"steps.{use.name}.output: step {use.name!r} has no output_type"
+            yield Fault(place, told, use.line)
 
 
 def _output_faults(step: Step, place: Place) -> Iterator[Fault]:

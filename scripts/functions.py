@@ -19,7 +19,15 @@ from .errors import StepFailed
 
 
 def load_function(name: str, folder: Path) -> Callable[..., Any]:
-    """The function `module:function`: from a file beside the script, else from what is installed.
+    """The function `module:function`. Raises `WrongUsage` as `load_named`, and for no function."""
+    function = load_named(name, folder)
+    if not callable(function):
+        raise WrongUsage(f"{name} is no function")
+    return function  # type: ignore[no-any-return]
+
+
+def load_named(name: str, folder: Path) -> Any:
+    """What `module:name` is: from a file beside the script, else from what is installed.
 
     Raises `WrongUsage` when there is none, or its module cannot be imported.
     """
@@ -30,10 +38,9 @@ def load_function(name: str, folder: Path) -> Callable[..., Any]:
     except Exception as error:
         told = f"{name}: its module cannot be imported: {type(error).__name__}: {error}"
         raise WrongUsage(told) from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise WrongUsage(f"{name}: there is no such function in {module.__file__ or module_name}")
-    return function  # type: ignore[no-any-return]
+    if not hasattr(module, attribute):
+        raise WrongUsage(f"{name}: there is no such name in {module.__file__ or module_name}")
+    return getattr(module, attribute)
 
 
 async def call_function(function: Callable[..., Any], name: str, *given: Any) -> Any:

@@ -11,7 +11,7 @@ from ..agents import Agent, Estimate
 from ..budgets import Budget, Ledger
 from ..models import Model
 from .check import levels, needed, texts
-from .runner import part
+from .shares import part
 from .step import Step
 from .templates import evaluate, namespace, render
 

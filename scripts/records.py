@@ -1,4 +1,4 @@
-"""The run folder: every finished step as a JSON file, written whole, and the ledger's file."""
+"""The run folder: finished steps, each as a JSON file, replies of the others, and the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..budgets import SQLiteStore
-from ..errors import WrongUsage
+from ..errors import MullError, WrongUsage
+from .replies import Replies
 from .results import StepResult
 
 
@@ -32,16 +33,35 @@ class Records:
             raise WrongUsage(told) from error
         if stored["fingerprint"] != fingerprint:
             return None
+        self._replies(step, item).unlink(missing_ok=True)  # A kill may have left them.
         return StepResult.from_dict(stored["result"])
 
     def save(self, step: str, item: int | None, fingerprint: str, result: StepResult) -> None:
-        """Store a result. A kill leaves the whole file or none."""
+        """Store a result. A kill leaves the whole file or none. Raises `MullError`."""
         stored = {"fingerprint": fingerprint, "result": result.as_dict()}
-        write_whole(self._file(step, item), json.dumps(stored, indent=1, ensure_ascii=False))
+        file = self._file(step, item)
+        try:
+            write_whole(file, json.dumps(stored, indent=1, ensure_ascii=False))
+        except OSError as error:
+            raise MullError(f"{file}: {error.strerror}. Make room, and use --resume") from error
+
+    @contextmanager
+    def replies(self, step: str, item: int | None, fingerprint: str) -> Iterator[Replies]:
+        """The replies that a step, or an item, had before it was cut short; none once it ended."""
+        replies = Replies(self._replies(step, item), fingerprint)
+        try:
+            yield replies
+        except MullError:
+            replies.forget()  # A step that failed is done again, from its beginning.
+            raise
+        replies.forget()
 
     def _file(self, step: str, item: int | None) -> Path:
         name = f"{step}.json" if item is None else f"{step}.{item}.json"
         return self.folder / "steps" / name
+
+    def _replies(self, step: str, item: int | None) -> Path:
+        return self._file(step, item).with_suffix(".jsonl")
 
     def store(self) -> SQLiteStore:
         """The ledger's books."""

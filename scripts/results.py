@@ -12,7 +12,7 @@ from ..budgets import Budget, Usage
 State = Literal["done", "skipped", "failed", "blocked"]
 """`blocked`: a step that it needs has failed."""
 
-FIELDS = ("answer", "text", "confidence", "stopped", "skipped")
+FIELDS = ("answer", "text", "output", "confidence", "stopped", "skipped")
 """What templates may read of a step."""
 
 
@@ -25,6 +25,8 @@ class StepResult:
     """The bare answer, or what the Python function returned; a list for a `foreach`."""
     text: Any = None
     """As the model wrote it; a list for a `foreach`."""
+    output: Any = None
+    """The typed answer as plain values, where the step has a type; a list for a `foreach`."""
     confidence: Any = None
     stopped: Any = None
     """Why the run ended: answered, budget, deadline, refused. None for Python."""
@@ -44,6 +46,7 @@ class StepResult:
         return {
             "answer": self.answer,
             "text": self.text,
+            "output": self.output,
             "confidence": self.confidence,
             "stopped": self.stopped,
             "skipped": self.state == "skipped",
@@ -67,7 +70,7 @@ class StepResult:
 
 
 _PLAIN = (
-    *("state", "answer", "text", "confidence", "stopped"),
+    *("state", "answer", "text", "output", "confidence", "stopped"),
     *("question", "error", "budget_ended", "stored"),
 )
 
@@ -88,6 +91,7 @@ def gathered(items: tuple[StepResult, ...]) -> StepResult:
         common,
         answer=[item.answer for item in items],
         text=[item.text for item in items],
+        output=[item.output for item in items],
         confidence=[item.confidence for item in items],
         stopped=[item.stopped for item in items],
     )

@@ -7,22 +7,24 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 from ..agents import Agent
-from ..budgets import Budget, BudgetExhausted, Ledger, Usage
+from ..budgets import BudgetExhausted, Ledger, Usage
 from ..errors import MullError
-from ..graphs import Settings
+from ..graphs import InvalidOutput, OutputType, Settings
 from ..graphs.approvals import Approver
 from ..models import BackendError, Model
 from .check import needed
 from .errors import StepFailed
 from .functions import call_function
 from .records import Records, write_whole
+from .replies import Replies
 from .results import State, StepResult, gathered
+from .shares import part
 from .step import Step
 from .templates import evaluate, namespace, render
 
@@ -51,6 +53,8 @@ class Means:
     ledger: Ledger
     inputs: Mapping[str, Any]
     functions: Mapping[str, Callable[..., Any]]
+    types: Mapping[str, OutputType]
+    """What the answers of steps must be, by step."""
     seed: int | None
     tools: Mapping[str, Any]
     """Tools of the caller, beside those built in, by name."""
@@ -154,12 +158,14 @@ async def _kept(
     """One result: read from the run folder, else made and stored; its output file is written."""
     question = "" if step.question is None else render(step.question, names).strip()
     mark = _fingerprint(means, step, question, seen, names.get("item"))
-    result = None if means.records is None else means.records.load(step.id, index, mark)
+    records = means.records
+    result = None if records is None else records.load(step.id, index, mark)
     if result is None:
-        async with means.at_once:
-            result = await _tried(means, step, account, question, seen, names)
-        if means.records is not None:
-            means.records.save(step.id, index, mark, result)
+        with nullcontext() if records is None else records.replies(step.id, index, mark) as replies:
+            async with means.at_once:
+                result = await _tried(means, step, account, question, seen, names, replies)
+            if records is not None:
+                records.save(step.id, index, mark, result)
     if step.output is not None:
         _write(means.out, render(step.output, names), result)
     return result
@@ -172,17 +178,21 @@ async def _tried(
     question: str,
     seen: Mapping[str, Any],
     names: Mapping[str, Any],
+    replies: Replies | None,
 ) -> StepResult:
     """One result, tried as often as the step allows. Raises `MullError` after the last."""
     attempt = 0
     while True:
         try:
             if step.python is None:
-                result = await _asked(means, step, account, question, attempt)
+                payer = account
+                if replies is not None:
+                    payer = account.child(f"try{attempt}", recorder=replies.attempt(attempt))
+                result = await _asked(means, step, payer, question, attempt)
             else:
                 result = await _called(means, step, seen, names)
             return replace(result, usage=account.spent())
-        except (BackendError, StepFailed) as error:
+        except (BackendError, InvalidOutput, StepFailed) as error:
             final = isinstance(error, StepFailed) and error.final
             if final or attempt >= step.retry:
                 raise
@@ -194,8 +204,9 @@ async def _asked(
 ) -> StepResult:
     if not question:
         raise StepFailed("its question is empty", final=True)
-    answer = await agent_for(means, step, account, attempt).arun(question)
-    if not answer.text:
+    wanted = means.types.get(step.id)
+    answer = await agent_for(means, step, account, attempt).arun(question, output_type=wanted)
+    if not answer.text or (wanted and answer.output is None and answer.stopped != "answered"):
         ended = answer.stopped in ("budget", "deadline")
         why = answer.trace[-1]["reason"] if answer.trace else answer.stopped
         raise StepFailed(f"no answer: {why}", final=ended, budget=ended)
@@ -203,6 +214,7 @@ async def _asked(
         state="done",
         answer=answer.final,
         text=answer.text,
+        output=answer.as_dict()["output"],
         confidence=answer.confidence,
         stopped=answer.stopped,
         question=question,
@@ -236,23 +248,6 @@ def agent_for(means: Means, step: Step, account: Ledger, attempt: int = 0) -> Ag
     )
 
 
-def part(budget: Budget, share: float | None) -> Budget:
-    """A share of a budget; no share is no limit of its own. Pure."""
-    if share is None:
-        return Budget()
-    whole = {
-        name: None if limit is None else int(limit * share)
-        for name, limit in (
-            ("tokens", budget.tokens),
-            ("calls", budget.calls),
-            ("tool_calls", budget.tool_calls),
-        )
-    }
-    seconds = None if budget.seconds is None else budget.seconds * share
-    cost = None if budget.cost is None else budget.cost * Decimal(str(share))
-    return Budget(**whole, seconds=seconds, cost=cost)
-
-
 def _items(step: Step, names: Mapping[str, Any]) -> list[Any]:
     value = evaluate(step.foreach, names) if isinstance(step.foreach, str) else step.foreach
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
@@ -272,7 +267,9 @@ def _fingerprint(
     about: list[Any]
     if step.python is None:
         tools = list(step.tools)
+        wanted = means.types.get(step.id)
         about = [question, step.depth, tools, step.verify, means.seed, means.model_name]
+        about.append(wanted and wanted.schema)
     else:
         about = [step.python, means.inputs, seen, item]
     plain = json.dumps(about, sort_keys=True, ensure_ascii=False)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from ..budgets import FREE, Budget, Ledger
 from ..errors import WrongUsage
+from ..graphs import OutputType
 from ..graphs.approvals import Approver
 from ..models import Model, resolve_model
 from ..portal import run_blocking
@@ -26,6 +27,7 @@ from .results import ScriptResult
 from .runner import Means, Progress, walk
 from .source import Source, read_yaml
 from .step import Step
+from .types import load_type
 
 AT_ONCE = 8
 """Questions and functions that run at the same time, unless told otherwise."""
@@ -140,7 +142,7 @@ class Script(BaseModel):
         if resume and folder is None:
             raise WrongUsage("resume: name the folder of the run to go on with")
         given = self._given(inputs or {}, tools or {})
-        functions = self._functions()
+        functions, types = self._loaded()
         used = resolve_model(model) if not isinstance(model, Model) else model
         limits = self._limits(budget)
         if limits.cost is not None and used.price == FREE:
@@ -153,6 +155,7 @@ class Script(BaseModel):
                 ledger=Ledger(limits, key="script", store=store),
                 inputs=given,
                 functions=functions,
+                types=types,
                 seed=self.seed if seed is None else seed,
                 tools=tools or {},
                 approve=approve,
@@ -178,7 +181,7 @@ class Script(BaseModel):
     ) -> Plan:
         """What `arun` would do, in order, and its likely cost. Spends nothing. Raises as `arun`."""
         given = self._given(inputs or {}, tools or {})
-        self._functions()
+        self._loaded()
         used = resolve_model(model) if not isinstance(model, Model) else model
         return make_plan(self.steps, used, given, self._limits(budget), tools or {})
 
@@ -201,19 +204,24 @@ class Script(BaseModel):
             except (TypeError, ValueError) as error:
                 yield Fault(("inputs", name), f"the input {name!r} is no plain value: {error}")
 
-    def _functions(self) -> dict[str, Callable[..., Any]]:
-        functions, problems = {}, []
+    def _loaded(self) -> tuple[dict[str, Callable[..., Any]], dict[str, OutputType]]:
+        """The functions by their names, and the types of answers by their steps."""
+        functions: dict[str, Callable[..., Any]] = {}
+        types: dict[str, OutputType] = {}
+        problems = []
         for number, step in enumerate(self.steps):
-            if step.python is None:
-                continue
+            slot = "python"
             try:
-                functions[step.python] = load_function(step.python, self._folder)
+                if step.python is not None:
+                    functions[step.python] = load_function(step.python, self._folder)
+                slot = "output_type"
+                if step.output_type is not None:
+                    types[step.id] = load_type(step.output_type, self._folder)
             except WrongUsage as error:
-                where = self._source.where(("steps", number, "python"))
-                problems.append(Problem(where, str(error)))
+                problems.append(Problem(self._source.where(("steps", number, slot)), str(error)))
         if problems:
             raise ScriptError(problems)
-        return functions
+        return functions, types
 
     def _limits(self, budget: Budget | str | None) -> Budget:
         own = Budget() if self.budget is None else Budget.parse(self.budget)

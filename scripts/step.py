@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -56,6 +57,10 @@ class Step(BaseModel):
         description="The verifier of its candidates.",
         json_schema_extra={"enum": [*VERIFIERS, None]},
     )
+    output_type: dict[str, Any] | str | None = Field(
+        default=None,
+        description="The form of its answer: a JSON schema, a .json file of one, or module:Name.",
+    )
     output: str | None = Field(
         default=None, min_length=1, description="A file to write its text to; a template."
     )
@@ -74,11 +79,18 @@ class Step(BaseModel):
             raise ValueError(f"there is no verifier {name!r}: choose {', '.join(VERIFIERS)}")
         return name
 
+    @field_validator("output_type")
+    @classmethod
+    def _known_type(cls, given: dict[str, Any] | str | None) -> dict[str, Any] | str | None:
+        if isinstance(given, str) and not (given.endswith(".json") or re.match(FUNCTION, given)):
+            raise ValueError("give a JSON schema, a .json file with one, or module:Name")
+        return given
+
     @model_validator(mode="after")
     def _one_kind(self) -> Step:
         if (self.question is None) == (self.python is None):
             raise ValueError("a step has either a question or a python function")
-        idle = self.model_fields_set & {"depth", "tools", "verify", "share"}
+        idle = self.model_fields_set & {"depth", "tools", "verify", "share", "output_type"}
         if self.python is not None and idle:
             raise ValueError(f"{', '.join(sorted(idle))}: of no use to a python function")
         return self

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import FaultServer
-from leftovers import Leftovers, check_books
+from fault_server import FaultServer, Reply
+from leftovers import Leftovers, check_books, until
 
 from mull.agents import Agent
 from mull.batches import Batch, Progress, Report
@@ -242,6 +242,34 @@ async def test_a_cancelled_batch_keeps_its_rows_and_charges_what_it_cut_off(
     server.fault = "none"
     assert (await work.start()).stopped == "finished"
     assert set(work.rows()) == set("abc")
+
+
+async def test_a_reply_that_had_arrived_is_not_asked_for_again(
+    work: Work, server: FaultServer
+) -> None:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    def agent(ledger: Ledger) -> Agent:
+        return Agent(work.model, tools=[add], depth="reason", ledger=ledger)
+
+    def reply(body: dict[str, Any]) -> Reply:
+        if body["messages"][-1]["role"] == "tool":
+            return Reply("Answer: 3")
+        return Reply(tool_calls=[("add", {"a": 1, "b": 2})])
+
+    work.ask({"question": "How many?"})
+    server.reply, server.fault = reply, ["none", "hang_before_headers"]
+    start = asyncio.create_task(Batch(agent).arun(work.questions, work.results))
+    await until(lambda: len(server.requests) == 2)
+    start.cancel()
+    await asyncio.wait([start])
+    server.fault = "none"
+    report = await Batch(agent).arun(work.questions, work.results)
+    assert (report.stopped, len(server.requests)) == ("finished", 3)
+    last = [exchange.body["messages"][-1]["role"] for exchange in server.requests]
+    assert last == ["user", "tool", "tool"]
 
 
 async def test_results_without_their_account_go_on_and_an_account_without_its_results_does_not(

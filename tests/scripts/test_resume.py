@@ -15,7 +15,9 @@ from fault_server import FaultServer
 from leftovers import until
 
 from mull import Ledger, Model, SQLiteStore, WrongUsage
+from mull.budgets import Record
 from mull.scripts import Script
+from mull.scripts.replies import Replies
 
 PATIENCE = 100.0
 EIGHT = """
@@ -91,6 +93,21 @@ def outputs(folder: Path) -> dict[str, str]:
 def asked(server: FaultServer) -> list[str]:
     """The questions that arrived."""
     return [str(one.body["messages"][-1]["content"]).splitlines()[0] for one in server.requests]
+
+
+def record(call: str) -> Record:
+    """A call that was answered."""
+    return Record(
+        root="script",
+        call_id=f"a-01234567/try0/{'0' * 32}/{call}",
+        digest="d",
+        kind="model",
+        name="m",
+        asked={},
+        replied={"text": "3"},
+        started=1.0,
+        seconds=0.5,
+    )
 
 
 def more_than(server: FaultServer, count: int) -> bool:
@@ -190,6 +207,55 @@ async def test_a_step_that_failed_is_done_again(adder: FaultServer, tmp_path: Pa
     assert not (await two(tmp_path).arun(model, folder=folder)).ok
     adder.reply = reply
     assert (await two(tmp_path).arun(model, folder=folder, resume=True)).ok
+
+
+async def test_a_reply_of_a_step_that_was_cut_short_is_not_paid_for_again(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    file, folder = tmp_path / "one.yaml", tmp_path / "run"
+    file.write_text("steps: [{id: a, question: '1 and 2', depth: reflect}]")
+    model, script = Model("m", adder.base_url), Script.load(file)
+    adder.fault = ["none", "hang_mid_stream"]
+    cut = asyncio.create_task(script.arun(model, folder=folder))
+    await until(lambda: len(adder.requests) == 2, PATIENCE)
+    cut.cancel()
+    await asyncio.wait([cut])
+    adder.fault = "none"
+    assert (await script.arun(model, folder=folder, resume=True)).ok
+    first, *later = (json.dumps(one.body["messages"]) for one in adder.requests)
+    assert first not in later
+    assert not list((folder / "steps").glob("*.jsonl"))
+
+
+def test_a_reply_that_a_kill_tore_is_asked_for_again(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    kept, torn = record("b"), record("c")
+    for one in (kept, torn):
+        Replies(file, "same").attempt(0).keep(one)
+    file.write_bytes(file.read_bytes()[:-9])
+    replies = Replies(file, "same").attempt(0)
+    assert replies.recall("script", kept.call_id, "d") == kept
+    assert replies.recall("script", torn.call_id, "d") is None
+    replies.keep(torn)
+    assert Replies(file, "same").attempt(0).recall("script", torn.call_id, "d") == torn
+
+
+def test_replies_to_another_question_and_of_another_try_do_not_count(tmp_path: Path) -> None:
+    file, kept = tmp_path / "a.jsonl", record("b")
+    Replies(file, "same").attempt(0).keep(kept)
+    later = kept.call_id.replace("0" * 32, "1" * 32)
+    assert Replies(file, "same").attempt(0).recall("script", later, "d") == kept
+    assert Replies(file, "same").attempt(1).recall("script", later, "d") is None
+    assert Replies(file, "other").attempt(0).recall("script", later, "d") is None
+
+
+async def test_a_result_that_cannot_be_stored_fails_its_step_alone(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "steps" / ".a.json.tmp").mkdir(parents=True)
+    result = await two(tmp_path).arun(Model("m", adder.base_url), folder=tmp_path / "run")
+    assert (result.steps["a"].state, result.steps["b"].state) == ("failed", "done")
+    assert "a.json: Is a directory" in str(result.steps["a"].error)
 
 
 async def test_what_was_spent_before_a_resume_counts(adder: FaultServer, tmp_path: Path) -> None:

@@ -4,14 +4,18 @@ from .exports import as_csv, as_json, as_text
 from .ledger_file import read_entries
 from .page import page
 from .spending import DIMENSIONS, Spending, dimensions_of, spending, total
-from .story import Story, tell
+from .story import Story
+from .teller import tell
+from .thread_trace import thread_trace
 from .trace_file import Trace, read_trace
+from .trace_recorder import TraceRecorder
 
 __all__ = [
     "DIMENSIONS",
     "Spending",
     "Story",
     "Trace",
+    "TraceRecorder",
     "as_csv",
     "as_json",
     "as_text",
@@ -21,5 +25,6 @@ __all__ = [
     "read_trace",
     "spending",
     "tell",
+    "thread_trace",
     "total",
 ]

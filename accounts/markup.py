@@ -20,6 +20,21 @@ def clean(text: str) -> str:
     return escape("".join(_seen(character) for character in text))
 
 
+def pre(text: str, kind: str = "text") -> str:
+    """Foreign text as it stands, in a box."""
+    return f'<pre class="{kind}" dir="auto">{clean(text)}</pre>'
+
+
+def note(markup: str) -> str:
+    """A remark; empty for none. What is foreign in it must be clean."""
+    return f'<p class="note">{markup}</p>' if markup else ""
+
+
+def folded(title: str, markup: str) -> str:
+    """Something to be unfolded, under a title of foreign text."""
+    return f'<details class="fold"><summary>{clean(title)}</summary>\n{markup}</details>'
+
+
 def cut(text: str, most: int) -> str:
     """At most `most` characters of `text`; its end tells more than its start."""
     return text if len(text) <= most else f"…{text[1 - most :]}"

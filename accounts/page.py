@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from .markup import clean
-from .steps import MAIN, NodeSpend, node_spend, stretches
-from .story import Branch, Called, Chosen, Judged, Said, Story, Turn
+from .markup import clean, folded, note, pre
+from .steps import NodeSpend, node_spend, stretches
+from .story import Story
 from .style import STYLE
 from .timeline import timeline
+from .turns import said_and_done
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What a browser may load for the page: nothing, and its own style."""
-OPEN = 8
-"""At most so many branches are shown unfolded."""
+LONG, SHOWN = 1000, 200
+"""Characters of a question that is not folded, and of a folded one that are shown."""
 SHORT = 36
 """Characters of a step's reason in its box; a pointer that rests there sees all of it."""
+
+
+MEASURED = (
+    "A bar reaches from a branch's first call to its end: in its upper half are the calls of the "
+    "model, in its lower half those of tools, each from its start to its end."
+)
+GUESSED = (
+    "Times are those of the budget events, which follow each call. A bar begins where the last "
+    "call before it had ended; the upright marks are ends of calls."
+)
 
 
 def page(story: Story) -> str:
     """The whole page."""
     sections = [
         _head(story),
-        _section("Graph walked", _walks(story)),
         _section("Time line", _times(story)),
         _section("Spend by node", _spend(story)),
-        _section("What was said and done", _branches(story)),
+        _section("Graph walked", _walks(story)),
+        _section("What was said and done", said_and_done(story)),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -44,25 +54,24 @@ def _section(title: str, body: str) -> str:
     return f"<section>\n<h2>{title}</h2>\n{body}\n</section>"
 
 
-def _note(text: str) -> str:
-    return f'<p class="note">{text}</p>'
-
-
-def _pre(text: str, kind: str) -> str:
-    return f'<pre class="{kind}" dir="auto">{clean(text)}</pre>'
-
-
 def _head(story: Story) -> str:
     answer = story.answer
     parts = ["<header>\n<h1>Trace of a run</h1>"]
+    if story.question:
+        parts.append(_question(story.question))
     if story.torn:
-        parts.append(_note("The last event in the file is only half written, and is left out."))
+        parts.append(note("The last event in the file is only half written, and is left out."))
     if answer is None:
-        parts.append(_note("The run did not end: there is no answer among its events."))
+        parts.append(note("The run did not end: there is no answer among its events."))
     else:
-        parts.append(_pre(answer["answer"] or "(no answer)", "answer"))
+        parts.append(pre(answer["answer"] or "(no answer)", "answer"))
     parts.append(_figures(_facts(story)))
     return "\n".join([*parts, "</header>"])
+
+
+def _question(question: str) -> str:
+    whole = pre(question, "question")
+    return whole if len(question) <= LONG else folded(f"{question[:SHOWN]}…", whole)
 
 
 def _facts(story: Story) -> list[tuple[str, str]]:
@@ -106,7 +115,7 @@ def _figures(facts: Iterable[tuple[str, str]]) -> str:
 def _walks(story: Story) -> str:
     """The steps as they followed each other."""
     if not story.steps:
-        return _note("The events hold no steps: only an answer tells them.")
+        return note("The events hold no steps: only an answer tells them.")
     lines = []
     for stretch in stretches(story.steps):
         boxes = "".join(_step(step) for step in stretch.steps)
@@ -133,24 +142,21 @@ def _short(reason: str) -> str:
 
 def _times(story: Story) -> str:
     if story.seconds <= 0:
-        return _note("The events hold no times.")
+        return note("The events hold no times.")
     return (
         f'<div class="wide">{timeline(story)}</div>\n'
         '<ul class="legend"><li class="whole">whole</li><li class="cut">cut by the budget</li>'
         '<li class="weak">weak</li><li class="cancelled">cancelled</li>'
         '<li class="failed">failed</li><li class="open">did not end</li>'
-        '<li class="tool">tool calls</li></ul>\n'
-        + _note(
-            "Times are those of the budget events, which follow each call. A bar begins where the "
-            "last call before it had ended; the upright marks are ends of calls."
-        )
+        '<li class="call">calls of the model</li><li class="tool">tool calls</li></ul>\n'
+        + note(MEASURED if story.timed else GUESSED)
     )
 
 
 def _spend(story: Story) -> str:
     spends = node_spend(story.steps)
     if not spends:
-        return _note("The events hold no steps: only an answer tells them.")
+        return note("The events hold no steps: only an answer tells them.")
     total = max(1, int((story.spent or {}).get("total_tokens", 0)))
     rest = total - sum(spend.tokens for spend in spends)
     rows = [_spend_row(spend, total) for spend in spends]
@@ -172,64 +178,3 @@ def _spend_row(spend: NodeSpend, total: int) -> str:
         f'<td class="share">{bar}</td>'
         f"<td>{f'{spend.seconds:.2f}' if spend.seconds else ''}</td></tr>"
     )
-
-
-def _branches(story: Story) -> str:
-    unfolded = " open" if len(story.branches) <= OPEN else ""
-    return "\n".join(_branch(branch, unfolded) for branch in story.branches if branch.turns)
-
-
-def _branch(branch: Branch, unfolded: str) -> str:
-    facts = [branch.ended, *([] if branch.tokens is None else [f"{branch.tokens:,} tokens"])]
-    facts += [branch.told] if branch.name != MAIN and branch.told else []
-    return (
-        f'<details{unfolded}><summary><b>{clean(branch.name)}</b> <span class="facts">'
-        f"{clean(' · '.join(facts))}</span></summary>\n"
-        + "\n".join(_turn(turn) for turn in branch.turns)
-        + "\n</details>"
-    )
-
-
-def _turn(turn: Turn) -> str:
-    match turn:
-        case Said():
-            told = "reply, cut off and begun again" if turn.broken else "reply"
-            parts = [_pre(turn.thinking, "thinking")] if turn.thinking else []
-            parts += [_pre(turn.text, "text")] if turn.text else []
-            return _told(told, "said", "\n".join(parts))
-        case Called():
-            return _told(f"tool call: {turn.tool}{_how(turn)}", "called", _call(turn))
-        case Judged():
-            passed = {True: "passed", False: "failed", None: "could not tell"}[turn.passed]
-            told = f"verdict: {turn.verifier} {passed}, score {turn.score:.2f}"
-            return _told(told, f"judged {passed.split()[0]}", _pre(turn.reasons, "text"))
-        case Chosen():
-            return _told(f"depth: {turn.depth}", "chosen", _pre(turn.reason, "text"))
-
-
-def _told(title: str, kind: str, body: str) -> str:
-    return f'<div class="turn {kind}"><h3>{clean(title)}</h3>\n{body}</div>'
-
-
-def _how(call: Called) -> str:
-    if call.result is None:
-        return ", did not end"
-    how = "from memory" if call.remembered else f"{call.seconds:.2f} s"
-    return f", {how}{', failed' if call.failed else ''}"
-
-
-def _call(call: Called) -> str:
-    asked = _note("Approval was asked for.") if call.asked else ""
-    result = "" if call.result is None else _pre(call.result, "failed" if call.failed else "text")
-    return _pre(_readable(call.arguments), "arguments") + asked + result
-
-
-def _readable(arguments: str) -> str:
-    """The bare code where that is all that was given, else the arguments as written."""
-    try:
-        given = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    if isinstance(given, dict) and set(given) == {"code"} and isinstance(given["code"], str):
-        return given["code"]
-    return arguments

@@ -1,4 +1,4 @@
-"""Spending: the journal of a ledger, summed up by run, node, day or price. Pure."""
+"""Spending: the journal of a ledger, summed up by run, thread, model, node, … Pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from ..errors import WrongUsage
 
 RUN_NAME = re.compile(r"[0-9a-f]{32}")
 """What an agent calls the ledger of a run."""
+THREAD = "thread:"
+"""How the name of a thread's account begins; the rest is the thread's id."""
+RUN_OF_THREAD = re.compile(r"\d+-[0-9a-f]+")
+"""What a thread calls the ledger of a run: its number in the thread, and a random part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +89,44 @@ def dimensions_of(text: str) -> tuple[str, ...]:
 
 
 def run_of(entry: Entry) -> str:
-    """Key of the run's ledger: the agent's own below a tenant's, else the root."""
-    parts = entry.account.removeprefix(entry.root).split("/")
-    for place, part in enumerate(parts):
-        if RUN_NAME.fullmatch(part):
-            return entry.root + "/".join(parts[: place + 1])
-    return entry.root
+    """Key of the run's ledger: the agent's own below a tenant's or a thread's, else the root.
+
+    What a thread spends outside its runs is under the thread's own key.
+    """
+    key = found = entry.root
+    in_thread = key.startswith(THREAD)
+    for part in _below_root(entry):
+        key = f"{key}/{part}"
+        if RUN_NAME.fullmatch(part) or (in_thread and RUN_OF_THREAD.fullmatch(part)):
+            return key
+        in_thread = part.startswith(THREAD)
+        if in_thread:
+            found = key
+    return found
+
+
+def thread_of(entry: Entry) -> str:
+    """The thread's id."""
+    for part in (entry.root, *_below_root(entry)):
+        if part.startswith(THREAD):
+            return part.removeprefix(THREAD)
+    return "no thread"
+
+
+def model_of(entry: Entry) -> str:
+    """The model that was called."""
+    return (entry.bound.called or "not named") if entry.bound.calls else "no model"
+
+
+def tool_of(entry: Entry) -> str:
+    """The tool that was called."""
+    return (entry.bound.called or "not named") if entry.bound.tool_calls else "no tool"
+
+
+def _below_root(entry: Entry) -> list[str]:
+    """Names of the ledgers from below the root to the one that paid."""
+    below = entry.account.removeprefix(entry.root).lstrip("/")
+    return below.split("/") if below else []
 
 
 def node_of(entry: Entry) -> str:
@@ -105,21 +141,12 @@ def day_of(entry: Entry) -> str:
     return datetime.fromtimestamp(entry.since, UTC).date().isoformat()
 
 
-def price_of(entry: Entry) -> str:
-    """What the call was paid at. The journal does not name models; their prices tell them apart."""
-    price = entry.bound.price
-    if not entry.bound.calls:
-        return "no model"
-    rates = [(price.input, "in"), (price.output, "out"), (price.cached, "cached")]
-    said = [f"{plain(rate)} {name}" for rate, name in rates if rate]
-    per_second = [f"{plain(price.second)} a second"] if price.second else []
-    return ", ".join(said + per_second) or "free"
-
-
 DIMENSIONS: Mapping[str, Callable[[Entry], str]] = {
     "run": run_of,
+    "thread": thread_of,
+    "model": model_of,
+    "tool": tool_of,
     "node": node_of,
     "day": day_of,
-    "price": price_of,
 }
 """By what spend can be summed up."""

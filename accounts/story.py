@@ -1,23 +1,44 @@
-"""Story: what happened in a run, branch by branch, from its events. Pure."""
+"""Story: what happened in a run, branch by branch. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from .steps import MAIN
-from .trace_file import Trace
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a model that was answered."""
+
+    id: str
+    """Its id below the run, which begins with the branch that made it: `chain.0/think.1`."""
+    model: str
+    asked: dict[str, Any]
+    """The request: `messages`, `tools`, settings; of a reward model, `queries`."""
+    replied: dict[str, Any]
+    """The reply: `text`, `tool_calls`, `usage`, …; of a reward model, `values`."""
+    began: float
+    """Seconds since the run began, as `ended`."""
+    ended: float
+
+    @property
+    def tokens(self) -> int:
+        """What it was charged; 0 where the trace does not say."""
+        usage = self.replied.get("usage", {})
+        return int(usage.get("input_tokens", 0)) + int(usage.get("output_tokens", 0))
 
 
 @dataclass(slots=True)
 class Said:
-    """What the model said in one call."""
+    """What a model said in one call."""
 
     thinking: str = ""
     text: str = ""
     attempt: int = 1
     broken: bool = False
     """The stream broke here, and the call's text started again."""
+    call: Call | None = None
+    """What it was asked; None: the trace does not say, or the call did not end."""
 
 
 @dataclass(slots=True)
@@ -64,7 +85,8 @@ class Branch:
 
     name: str
     began: float
-    """When the last call before its start ended: events carry no times of their own."""
+    """When its first call did; where the trace does not say: when the last call before its start
+    had ended."""
     until: float | None = None
     """None: it did not end."""
     ended: str = "open"
@@ -74,8 +96,9 @@ class Branch:
     tokens: int | None = None
     """None: the events do not say."""
     turns: list[Turn] = field(default_factory=list)
-    calls: list[float] = field(default_factory=list)
-    """When its calls had ended."""
+    calls: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when it waited for a model. Where the trace says only when calls had ended,
+    both are that."""
     tools: list[tuple[float, float]] = field(default_factory=list)
     """From when to when its tools ran."""
 
@@ -87,114 +110,16 @@ class Story:
     branches: tuple[Branch, ...]
     """In order of their start; the first is the run's own."""
     steps: tuple[dict[str, Any], ...]
-    """The steps of its graphs, as the answer tells them."""
+    """The steps of its graphs, as the answer tells them; without an answer, as the calls do."""
     answer: dict[str, Any] | None
     """The event that ended it; None: it never ended."""
     spent: dict[str, Any] | None
     """The last usage that the events tell."""
     torn: bool
     """Whether its last event was only half written."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took, as far as the events tell."""
-        return 0.0 if self.spent is None else float(self.spent["seconds"])
-
-
-def tell(trace: Trace) -> Story:
-    """The story of a run."""
-    teller = _Teller()
-    for event in trace.events:
-        teller.take(event)
-    answer = teller.answer
-    return Story(
-        branches=tuple(teller.branches.values()),
-        steps=() if answer is None else tuple(answer["trace"]),
-        answer=answer,
-        spent=teller.spent,
-        torn=trace.torn,
-    )
-
-
-class _Teller:
-    """Takes the events in order."""
-
-    def __init__(self) -> None:
-        self.branches = {MAIN: Branch(MAIN, 0.0)}
-        self.answer: dict[str, Any] | None = None
-        self.spent: dict[str, Any] | None = None
-        self._now = 0.0
-        self._saying: dict[str, Said] = {}
-        self._ran: dict[str, list[float]] = {}
-        """Seconds of each branch's tool calls since its last budget event."""
-
-    def take(self, event: dict[str, Any]) -> None:
-        name = event["branch"]
-        branch = self.branches.setdefault(name, Branch(name, self._now))
-        match event["event"]:
-            case "thinking":
-                self._said(branch, event["attempt"]).thinking += event["text"]
-            case "text":
-                self._said(branch, event["attempt"]).text += event["text"]
-            case "budget":
-                self._paid(branch, event["spent"])
-            case "depth_chosen":
-                branch.turns.append(Chosen(event["depth"], event["reason"]))
-            case "verdict":
-                judged = (event[name] for name in ("verifier", "score", "passed", "reasons"))
-                branch.turns.append(Judged(*judged))
-            case "tool_started":
-                branch.turns.append(Called(event["id"], event["tool"], event["arguments"]))
-            case "approval_needed":
-                if (call := _open_call(branch, event["id"])) is not None:
-                    call.asked = True
-            case "tool_finished":
-                self._finished(branch, event)
-            case "branch_finished":
-                self._ended(branch, event["ended"], event["answer"], event["tokens"])
-            case "branch_cancelled":
-                self._ended(branch, "cancelled", event["reason"], event["tokens"])
-            case "answer":
-                self.answer, self.spent = event, event["usage"]
-                self._now = float(self.spent["seconds"])
-                self._ended(branch, event["stopped"], event["answer"], None)
-
-    def _said(self, branch: Branch, attempt: int) -> Said:
-        said = self._saying.get(branch.name)
-        if said is None or attempt > said.attempt:
-            if said is not None:
-                said.broken = True
-            said = self._saying[branch.name] = Said()
-            branch.turns.append(said)
-        said.attempt = attempt
-        return said
-
-    def _paid(self, branch: Branch, spent: dict[str, Any]) -> None:
-        """A call has ended, or the tool calls of a turn have."""
-        self.spent, self._now = spent, float(spent["seconds"])
-        self._saying.pop(branch.name, None)
-        ran = self._ran.pop(branch.name, [])
-        branch.tools += [(max(branch.began, self._now - seconds), self._now) for seconds in ran]
-        if not ran:
-            branch.calls.append(self._now)
-
-    def _finished(self, branch: Branch, event: dict[str, Any]) -> None:
-        call = _open_call(branch, event["id"])
-        if call is None:
-            call = Called(event["id"], event["tool"], "")
-            branch.turns.append(call)
-        call.result, call.failed = event["text"], event["failed"]
-        call.remembered, call.seconds = event["remembered"], event["seconds"]
-        self._ran.setdefault(branch.name, []).append(call.seconds)
-
-    def _ended(self, branch: Branch, ended: str, told: str, tokens: int | None) -> None:
-        branch.ended, branch.told, branch.tokens = ended, told, tokens
-        branch.until = self._now
-
-
-def _open_call(branch: Branch, id: str) -> Called | None:
-    """The first call of that id that has not ended; a backend may use an id again."""
-    for turn in branch.turns:
-        if isinstance(turn, Called) and turn.id == id and turn.result is None:
-            return turn
-    return None
+    seconds: float
+    """How long it took, as far as the events tell."""
+    question: str = ""
+    """Empty where the trace does not say."""
+    timed: bool = False
+    """Whether the trace has the calls, and their times."""

@@ -7,13 +7,13 @@ STYLE = """\
   color-scheme: light dark;
   --page: #fbfbfa; --card: #ffffff; --ink: #1d1f23; --soft: #62676f; --line: #dcdee2;
   --whole: #3f7d58; --cut: #b9770e; --weak: #9a8a3c; --cancelled: #9aa0a8; --failed: #b3362f;
-  --open: #6b5fa8; --tool: #2f6fb0; --call: #1d1f23;
+  --open: #6b5fa8; --tool: #2f6fb0; --call: #3b4757;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #16181c; --card: #1e2126; --ink: #e6e7ea; --soft: #9da3ac; --line: #343941;
     --whole: #67b286; --cut: #e0a443; --weak: #c4b465; --cancelled: #6d737c; --failed: #ea7a72;
-    --open: #a79be0; --tool: #72aee8; --call: #f2f3f5;
+    --open: #a79be0; --tool: #72aee8; --call: #d5dae2;
   }
 }
 * { box-sizing: border-box; }
@@ -28,6 +28,8 @@ pre { margin: 0; padding: 8px 10px; white-space: pre-wrap; overflow-wrap: anywhe
   background: var(--card); border: 1px solid var(--line); border-radius: 6px;
   font: 13px/1.5 ui-monospace, monospace; unicode-bidi: plaintext; }
 pre + pre { margin-top: 6px; }
+.turn pre, .fold pre { max-height: 340px; overflow-y: auto; }
+pre.question { margin-bottom: 8px; border-left: 4px solid var(--tool); font-size: 15px; }
 pre.answer { border-left: 4px solid var(--whole); font-size: 15px; }
 pre.thinking { color: var(--soft); font-style: italic; }
 pre.failed { border-left: 4px solid var(--failed); }
@@ -51,7 +53,7 @@ pre.failed { border-left: 4px solid var(--failed); }
 .timeline text { fill: var(--ink); }
 .timeline .axis { fill: var(--soft); }
 .timeline .grid { stroke: var(--line); }
-.bar { fill: var(--whole); opacity: .75; }
+.bar { fill: var(--whole); opacity: .5; }
 .bar.cut, .bar.budget, .bar.deadline { fill: var(--cut); }
 .bar.weak { fill: var(--weak); }
 .bar.cancelled { fill: var(--cancelled); }
@@ -69,6 +71,7 @@ pre.failed { border-left: 4px solid var(--failed); }
 .legend .failed::before { background: var(--failed); }
 .legend .open::before { background: var(--open); }
 .legend .tool::before { background: var(--tool); }
+.legend .call::before { background: var(--call); }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 18px 4px 0; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: left; }
@@ -79,6 +82,11 @@ tbody th { font-weight: 500; }
   background: var(--tool); border-radius: 2px; }
 details { margin: 0 0 10px; border: 1px solid var(--line); border-radius: 8px; }
 summary { padding: 8px 12px; cursor: pointer; overflow-wrap: anywhere; }
+.fold { margin: 0 0 6px; border: none; }
+.fold summary { padding: 0 0 4px; color: var(--soft); font-size: 13px; }
+.fold[open] { padding-left: 10px; border-left: 1px solid var(--line); border-radius: 0; }
+h4 { font-size: 12px; font-weight: 600; margin: 8px 0 3px; color: var(--soft); }
+a { color: var(--tool); }
 .facts { color: var(--soft); font-size: 13px; }
 .turn { margin: 0 12px 12px; padding-left: 10px; border-left: 3px solid var(--line); }
 .turn.called { border-color: var(--tool); }

@@ -14,7 +14,7 @@ TICKS = 8
 
 
 def timeline(story: Story) -> str:
-    """One row for each branch: a bar from its start to its end, its tool calls, its calls' ends."""
+    """One row for each branch: a bar from its start to its end, its calls, its tool calls."""
     end = story.seconds
     height = HEAD + ROW * len(story.branches) + 6
     scale = (WIDTH - LABEL - RIGHT) / end
@@ -63,8 +63,8 @@ def _row(branch: Branch, y: int, scale: float, end: float) -> str:
         f'<text class="name" x="{LABEL - 8}" y="{y + 16}" text-anchor="end">'
         f"{clean(cut(branch.name, 26))}</text>",
         bar(f"bar {kind}", branch.began, until, 4, 16),
-        *(bar("tool", start, stop, 14, 6) for start, stop in branch.tools),
-        *(bar("call", at, at, 4, 16) for at in branch.calls),
+        *(bar("call", start, stop, 4, 16 if start == stop else 8) for start, stop in branch.calls),
+        *(bar("tool", start, stop, 13, 7) for start, stop in branch.tools),
         "</g>",
     ]
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""Reads the events of one run, as `mull ask --trace FILE` writes them."""
+"""Reads the trace of one run, as `mull ask --trace FILE` writes it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from ..errors import WrongUsage
 
 NUMBER = (int, float)
 FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "run": {"question": str, "at": NUMBER},
+    "call": {
+        "call_id": str,
+        "kind": str,
+        "name": str,
+        "asked": dict,
+        "replied": dict,
+        "started": NUMBER,
+        "seconds": NUMBER,
+    },
     "depth_chosen": {"depth": str, "reason": str},
     "thinking": {"text": str, "attempt": int},
     "text": {"text": str, "attempt": int},
@@ -55,6 +65,9 @@ SPENT: Mapping[str, Any] = {
 STEP: Mapping[str, Any] = {"node": str, "reason": str}
 STEP_MAY: Mapping[str, Any] = {"branch": str, "tool": str, "tokens": int, "seconds": NUMBER}
 """What is read of a step, and what a step may lack."""
+REPLIED_MAY: Mapping[str, Any] = {"text": str, "reasoning": str, "usage": dict, "tool_calls": list}
+"""What is read of a reply, and what it may lack."""
+MESSAGE: Mapping[str, Any] = {"role": str}
 MOST = 1e15
 """No number of a run comes near it; infinity and not-a-number are not below it."""
 
@@ -84,17 +97,34 @@ def read_trace(path: Path) -> Trace:
 def _event(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         event = json.loads(line)
-        _check(event, {"event": str, "branch": str})
+        _check(event, {"event": str})
+        _check(event, {} if event["event"] in ("run", "call") else {"branch": str})
         _check(event, FIELDS.get(event["event"], {}))
+        if event["event"] == "call":
+            _check_call(event["asked"], event["replied"])
         for usage in ("spent", "usage"):
             if usage in event:
                 _check(event[usage], SPENT)
         for step in event.get("trace", ()):
             _check(step, STEP)
-            _check(step, {name: kind for name, kind in STEP_MAY.items() if name in step})
+            _check_given(step, STEP_MAY)
     except (ValueError, RecursionError) as error:
         raise WrongUsage(f"{path}, line {number}: not an event of a run: {error}") from error
     return dict(event)
+
+
+def _check_call(asked: dict[str, Any], replied: dict[str, Any]) -> None:
+    _check_given(asked, {"messages": list, "tools": list})
+    for message in asked.get("messages", ()):
+        _check(message, MESSAGE)
+        _check_given(message, {"tool_calls": (list, type(None))})
+    _check_given(replied, REPLIED_MAY)
+    _check_given(replied.get("usage", {}), {"input_tokens": int, "output_tokens": int})
+
+
+def _check_given(value: Any, fields: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where one of these fields is there and not as it must be."""
+    _check(value, {name: kind for name, kind in fields.items() if name in value})
 
 
 def _check(value: Any, fields: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from importlib import import_module
 
 from ..errors import MullError, WrongUsage
 from .options import add_answering
+from .telemetry import exporting
 
 ANSWERED, FAILED, WRONG_USAGE, NO_BACKEND, NO_BUDGET, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -31,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         # A command's module, and all it needs, is loaded only when it is asked for.
-        code = import_module(f".{parsed.command}", __package__).run(parsed)
-        sys.stdout.flush()
+        with exporting(parsed.command):
+            code = import_module(f".{parsed.command}", __package__).run(parsed)
+            sys.stdout.flush()
         return int(code)
     except MullError as error:
         print(f"mull: {error}", file=sys.stderr)
@@ -60,7 +62,7 @@ def exit_code(error: MullError) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from .. import __version__
-    from . import batch, run, trace, usage
+    from . import batch, chat, run, threads, trace, usage
 
     parser = argparse.ArgumentParser(
         prog="mull",
@@ -85,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         help="approve every call of a tool with side effects, and do not ask",
     )
     ask.add_argument("--json", action="store_true", help="print one JSON object")
-    ask.add_argument("--trace", metavar="FILE", help="write every event to FILE as JSON lines")
+    ask.add_argument(
+        "--trace", metavar="FILE", help="write every event and call to FILE, as JSON lines"
+    )
 
     demo = commands.add_parser("demo", help="see the embedded model work: nothing to configure")
     demo.add_argument("--seed", type=int, default=7, help="which problems (default: 7)")
@@ -96,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         "--html", metavar="FILE", default="demo.html", help="the page to write (default: demo.html)"
     )
 
-    for command in (run, batch, usage, trace):
+    for command in (chat, threads, run, batch, usage, trace):
         command.add_parser(commands)
 
     commands.add_parser("doctor", help="what works here: backends, sandbox, embedded model")

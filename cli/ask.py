@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.text import Text
 
+from ..accounts import TraceRecorder
 from ..agents import Agent, Answer, Answered
-from ..budgets import Budget
+from ..budgets import Budget, Ledger
 from ..errors import WrongUsage
-from ..graphs import Settings, effort_of
+from ..graphs import effort_of
 from ..portal import run_blocking
-from . import ANSWERED, FAILED, NO_BUDGET
+from .answering import code_of, settings_of, tools_of
 from .approve import approver_for
-from .documents import documents_tool
 from .live import LiveView, budget_text, stderr_console
 
 
@@ -31,31 +32,46 @@ def run(arguments: argparse.Namespace) -> int:
     dial = None if arguments.effort is None else effort_of(arguments.effort)
     shown = dial.budget if dial is not None and arguments.budget is None else budget
     view = LiveView(stderr_console(), shown.as_dict())
-    tools: list[Any] = [name.strip() for name in arguments.tools.split(",") if name.strip()]
-    if arguments.docs:
-        tools.append(documents_tool(arguments.docs, stderr_console()))
+    recorder = TraceRecorder(Path(arguments.trace)) if arguments.trace else None
     agent = Agent(
         arguments.model,
         base_url=arguments.base_url,
-        tools=tools,
+        tools=tools_of(arguments, stderr_console()),
         budget=budget,
         depth=arguments.depth,
         effort=arguments.effort,
         verifier=arguments.verify,
-        settings=_settings(arguments),
+        settings=settings_of(arguments),
         approve="all" if arguments.yes else approver_for(view),
+        ledger=None if recorder is None else Ledger(recorder=recorder),
     )
-    with _opened(arguments.trace) as trace:
-        answer = run_blocking(lambda: _ask(agent, question, view, trace))
+    with ExitStack() as stack:
+        if recorder is not None:  # Opened before anything is spent.
+            stack.enter_context(recorder).write(_head(question, shown, arguments))
+        answer = run_blocking(lambda: _ask(agent, question, view, recorder))
     _sum_up(answer, shown)
     if arguments.json:
         print(json.dumps(answer.as_dict()))
     elif answer.text:
         print(answer.text)
-    return _code(answer)
+    return code_of(answer)
 
 
-async def _ask(agent: Agent, question: str, view: LiveView, trace: IO[str]) -> Answer:
+def _head(question: str, budget: Budget, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The first line of a trace: what was asked for, and when."""
+    return {
+        "event": "run",
+        "question": question,
+        "budget": budget.as_dict(),
+        "depth": arguments.depth,
+        "model": arguments.model,
+        "at": time.time(),
+    }
+
+
+async def _ask(
+    agent: Agent, question: str, view: LiveView, recorder: TraceRecorder | None
+) -> Answer:
     answer: Answer | None = None
     with view:
         async for event in agent.astream(question):
@@ -63,7 +79,8 @@ async def _ask(agent: Agent, question: str, view: LiveView, trace: IO[str]) -> A
                 answer = event.answer
             else:
                 view.show(event)
-            print(json.dumps(event.as_dict()), file=trace)
+            if recorder is not None:
+                recorder.write(event.as_dict())
     assert answer is not None, "a stream of events ends with the answer or raises"
     return answer
 
@@ -77,25 +94,6 @@ def _sum_up(answer: Answer, budget: Budget) -> None:
         console.print(Text(f"mull: no answer: {_why(answer)}", "red"), soft_wrap=True)
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
-    given = {"samples": arguments.samples, "seed": arguments.seed}
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-def _opened(file: str | None) -> IO[str]:
-    """Where the events go; opened before anything is spent."""
-    try:
-        return Path(file or os.devnull).open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise WrongUsage(f"--trace {file}: {error.strerror}") from error
-
-
 def _why(answer: Answer) -> str:
     last = answer.trace[-1]["reason"] if answer.trace else answer.stopped
     return str(last)
-
-
-def _code(answer: Answer) -> int:
-    if answer.text:
-        return ANSWERED
-    return NO_BUDGET if answer.stopped in ("budget", "deadline") else FAILED

@@ -17,10 +17,9 @@ from rich.text import Text
 from ..agents import Agent
 from ..batches import Batch, Progress, Report
 from ..budgets import Budget, Ledger
-from ..graphs import Settings
 from ..models import resolve_model
 from . import ANSWERED, FAILED, INTERRUPTED, NO_BUDGET
-from .documents import documents_tool
+from .answering import settings_of, tools_of
 from .live import budget_text, stderr_console
 
 SAY_AGAIN = 10.0
@@ -159,11 +158,7 @@ def advice(report: Report, results: str) -> list[str]:
 def _agents(arguments: argparse.Namespace, console: Console) -> Any:
     """Makes the agent of each question; they share the model and the tools."""
     model = resolve_model(arguments.model, base_url=arguments.base_url)
-    tools: list[Any] = [name.strip() for name in arguments.tools.split(",") if name.strip()]
-    if arguments.docs:
-        tools.append(documents_tool(arguments.docs, console))
-    given = {"samples": arguments.samples, "seed": arguments.seed}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    tools, settings = tools_of(arguments, console), settings_of(arguments)
 
     def agent(ledger: Ledger) -> Agent:
         return Agent(

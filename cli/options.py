@@ -17,7 +17,9 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
         "--effort", metavar="E", help="low, medium, high or max: a budget and the deepest depth"
     )
     parser.add_argument(
-        "--verify", metavar="V", help="verifier of candidates: equations, code or judge"
+        "--verify",
+        metavar="V",
+        help="verifier of candidates: equations, code or judge; in a chat also human",
     )
     parser.add_argument("--samples", metavar="N", type=int, help="the most chains of a vote")
     parser.add_argument("--seed", metavar="N", type=int, help="for runs that can be repeated")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from . import ANSWERED
 
 EPILOG = """\
-run    one run of an agent, below the ledger that it was given
-node   the step that paid: think, act, judge, …
-day    in UTC, when the call was reserved
-price  what the model costs, in US dollars per million tokens
+run     one run of an agent, below the ledger that it was given
+thread  the conversation it belongs to
+model   the model that was called
+tool    the tool that was called
+node    the step that paid: think, act, judge, …
+day     in UTC, when the call was reserved
 """
 
 
@@ -24,12 +27,18 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    usage.add_argument("ledger", metavar="LEDGER", type=Path, help="the file of a SQLiteStore")
+    usage.add_argument(
+        "ledger",
+        metavar="LEDGER",
+        type=Path,
+        nargs="?",
+        help="the file of a SQLiteStore (default: that of the threads)",
+    )
     usage.add_argument(
         "--by",
         metavar="A,B",
         default="run",
-        help="one or several of run, node, day, price (default: run)",
+        help="one or several of run, thread, model, tool, node, day (default: run)",
     )
     form = usage.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -50,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
 
     names = dimensions_of(arguments.by)
-    entries = read_entries(arguments.ledger)
+    entries = read_entries(arguments.ledger or _of_threads())
     lines, everything = spending(entries, names), total(entries)
     if arguments.csv:
         print(as_csv(names, lines), end="")
@@ -59,3 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(as_text(names, lines, everything), end="")
     return ANSWERED
+
+
+def _of_threads() -> Path:
+    """The ledger file of the threads in the user's data folder."""
+    from ..agents.threads import ThreadStore
+
+    with closing(ThreadStore()) as threads:
+        return threads.ledger_store.path

@@ -1,191 +1,45 @@
 """A run as a page: what it tells, that it stands alone, and that foreign text stays text."""
 
-import argparse
-import asyncio
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from dataclasses import dataclass
-from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
-from fault_server import FaultServer, Reply
 from hypothesis import given
 from hypothesis import strategies as st
+from traces import (
+    Desk,
+    Event,
+    Seen,
+    answered,
+    call,
+    called,
+    cancelled,
+    finished,
+    judged,
+    message,
+    paid,
+    returned,
+    run_line,
+    said,
+    spent,
+    started,
+    tool_call,
+)
 
-from mull.accounts import Story, page, read_trace, tell
+from mull.accounts import page, read_trace
 from mull.accounts.steps import node_spend, stretches
 from mull.accounts.story import Called, Judged, Said
 from mull.accounts.timeline import ticks, timeline
-from mull.cli import main, trace
 from mull.errors import WrongUsage
-
-QUESTION = "What is 6 times 7?"
-SURE = "It is clear.\nAnswer: 42"
-
-Event = dict[str, Any]
-
-
-# ---- events, as a run writes them
-
-
-def spent(seconds: float, tokens: int = 10) -> Event:
-    return {
-        "calls": 1,
-        "tool_calls": 0,
-        "total_tokens": tokens,
-        "seconds": seconds,
-        "cost": "0.01",
-    }
-
-
-def said(text: str, *, branch: str = "main", attempt: int = 1) -> Event:
-    return {"event": "text", "branch": branch, "text": text, "attempt": attempt}
-
-
-def paid(seconds: float, *, branch: str = "main") -> Event:
-    return {"event": "budget", "branch": branch, "spent": spent(seconds), "left": {}}
-
-
-def started(branch: str) -> Event:
-    return {"event": "branch_started", "branch": branch}
-
-
-def called(id: str, arguments: str = "{}", *, branch: str = "main") -> Event:
-    event = {"event": "tool_started", "branch": branch, "id": id, "tool": "python"}
-    return event | {"arguments": arguments}
-
-
-def returned(id: str, text: str, *, seconds: float = 0.5, branch: str = "main") -> Event:
-    event = {"event": "tool_finished", "branch": branch, "id": id, "tool": "python", "text": text}
-    return event | {"failed": False, "remembered": False, "seconds": seconds}
-
-
-def judged(reasons: str) -> Event:
-    event = {"event": "verdict", "branch": "main", "verifier": "judge", "score": 0.25}
-    return event | {"passed": False, "reasons": reasons}
-
-
-def finished(branch: str, ended: str = "whole") -> Event:
-    event = {"event": "branch_finished", "branch": branch, "ended": ended}
-    return event | {"answer": "42", "tokens": 1234}
-
-
-def cancelled(branch: str, reason: str) -> Event:
-    return {"event": "branch_cancelled", "branch": branch, "reason": reason, "tokens": 77}
-
-
-def answered(text: str, steps: Sequence[Event] = (), *, seconds: float = 2.0) -> Event:
-    event = {"event": "answer", "branch": "main", "answer": text, "depth": "vote"}
-    usage = spent(seconds, tokens=1000)
-    return event | {"stopped": "answered", "usage": usage, "trace": list(steps), "budget": {}}
-
-
-@dataclass
-class Desk:
-    """A folder with a trace, and what is made of it."""
-
-    folder: Path
-
-    @property
-    def events(self) -> Path:
-        return self.folder / "events.jsonl"
-
-    def write(self, *events: Event, rest: str = "") -> None:
-        lines = [json.dumps(event) + "\n" for event in events]
-        self.events.write_text("".join(lines) + rest)
-
-    def story(self, *events: Event) -> Story:
-        self.write(*events)
-        return tell(read_trace(self.events))
-
-    def page(self, *events: Event) -> "Seen":
-        """The page that the command makes of these events."""
-        self.write(*events)
-        return self.made()
-
-    def made(self, *, name: str = "page.html") -> "Seen":
-        """The page that the command makes of the trace."""
-        parser = argparse.ArgumentParser()
-        trace.add_parser(parser.add_subparsers())
-        file = self.folder / name
-        given = parser.parse_args(["trace", str(self.events), "--html", str(file)])
-        assert trace.run(given) == 0
-        return Seen.of(file.read_text(encoding="utf-8"))
-
-
-class Seen(HTMLParser):
-    """A page as a browser takes it: its tags, its attributes, its text. Tags must be balanced."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[str] = []
-        self.text = ""
-        self.raw = ""
-        self._open: list[str] = []
-
-    @classmethod
-    def of(cls, raw: str) -> "Seen":
-        seen = cls()
-        seen.raw = raw
-        seen.feed(raw)
-        seen.close()
-        assert seen._open == []
-        return seen
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [name for name, _ in attrs]
-        if tag != "meta":
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self._open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-# ---- a real run
-
-
-async def test_the_trace_of_a_real_vote_becomes_a_page_with_all_that_was_said_and_paid(
-    desk: Desk, server: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(desk.folder)
-
-    def reply(request: Event) -> Reply:
-        if any(message["role"] == "tool" for message in request["messages"]):
-            return Reply(SURE, reasoning="six sevens")
-        return Reply(tool_calls=[("python", {"code": "print(6 * 7)"})])
-
-    server.reply = reply
-    arguments = ["ask", QUESTION, "--depth", "vote", "--tools", "python", "--samples", "3"]
-    on = ["--model", "m", "--base-url", server.base_url, "--trace", str(desk.events)]
-    assert await asyncio.to_thread(main, [*arguments, *on]) == 0
-    answer = json.loads(desk.events.read_text().splitlines()[-1])
-    seen = desk.made()
-    for told in ("chain.0", "print(6 * 7)", "six sevens", SURE, "think", "act python"):
-        assert told in seen.text
-    assert f"{answer['usage']['total_tokens']:,}" in seen.text
-
 
 # ---- it stands alone, and foreign text is text
 
 HOSTILE = "</pre></svg></title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&lt;"
 EVERYWHERE: list[Event] = [
+    run_line(HOSTILE),
+    call(HOSTILE, HOSTILE, messages=[message(HOSTILE, HOSTILE)], refusal=HOSTILE, values=[HOSTILE])
+    | {"name": HOSTILE},
+    tool_call(HOSTILE, {HOSTILE: HOSTILE}, HOSTILE) | {"name": HOSTILE},
     {"event": "depth_chosen", "branch": HOSTILE, "depth": HOSTILE, "reason": HOSTILE},
     said(HOSTILE, branch=HOSTILE),
     called(HOSTILE, HOSTILE, branch=HOSTILE),
@@ -217,7 +71,7 @@ def test_no_text_of_a_run_becomes_markup_wherever_it_stands(desk: Desk) -> None:
 
 def test_a_page_loads_nothing_and_runs_nothing(desk: Desk) -> None:
     seen = desk.page(said("x"), paid(1.0), answered("x", [{"node": "think", "reason": "stop"}]))
-    assert not {"src", "href", "srcset", "data", "action"} & set(seen.attributes)
+    assert not {"src", "srcset", "data", "action"} & set(seen.attributes)
     assert not [name for name in seen.attributes if name.startswith("on")]
     assert "url(" not in seen.raw
     assert "@import" not in seen.raw
@@ -308,7 +162,7 @@ def test_branches_have_the_times_of_the_budget_events_around_them(desk: Desk) ->
     )
     branch = desk.story(*run).branches[1]
     assert (branch.began, branch.until) == (1.0, 3.0)
-    assert (branch.tools, branch.calls) == ([(1.25, 1.75)], [3.0])
+    assert (branch.tools, branch.calls) == ([(1.25, 1.75)], [(3.0, 3.0)])
 
 
 def test_a_run_that_was_killed_shows_what_it_did(desk: Desk) -> None:
@@ -389,6 +243,10 @@ def test_the_axis_has_a_few_round_times_up_to_the_end(end: float) -> None:
         (json.dumps(paid(float("nan"))), "seconds is nan"),
         (json.dumps(answered("x", [{"node": "n", "reason": "", "tokens": "1"}])), "tokens is '1'"),
         (json.dumps(answered("x", [{"node": "n"}])), "reason is missing"),
+        (json.dumps(run_line() | {"at": None}), "at is None"),
+        (json.dumps(call("a") | {"replied": {"text": 1}}), "text is 1"),
+        (json.dumps(call("a", usage={"input_tokens": "1"})), "input_tokens is '1'"),
+        (json.dumps(call("a", messages=[{}])), "role is missing"),
     ],
 )
 def test_a_line_that_is_no_event_is_refused_by_its_number(desk: Desk, line: str, why: str) -> None:

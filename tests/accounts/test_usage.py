@@ -9,18 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fault_server import FaultServer
+from fault_server import FaultServer, Reply
 
 from mull import Agent
 from mull.accounts import DIMENSIONS, as_csv, dimensions_of, read_entries, spending, total
 from mull.budgets import Bound, Entry, Ledger, Price, SQLiteStore, Usage
 from mull.cli import usage
 from mull.errors import WrongUsage
+from mull.models import Model, Request, user
 
 PRICE = Price(input=Decimal("0.40"), output=Decimal("1.60"))
 CALL = Bound(input_tokens=100, output_tokens=50, calls=1, price=PRICE)
@@ -124,20 +126,76 @@ def test_days_are_sorted_and_within_a_day_the_first_use_comes_first() -> None:
     assert [line.group[0] for line in lines] == ["think", "answer", "think"]
 
 
-async def test_a_price_tells_models_apart_and_tools_have_none(books: Books) -> None:
-    ledger = books.ledger("run")
-    await books.spend(ledger, "think.1#1")
-    dear = Bound(input_tokens=99, output_tokens=9, calls=1, price=Price(second=Decimal("0.5")))
-    await books.spend(ledger, "think.2#1", bound=dear)
-    await books.spend(ledger, "think.3#1", bound=Bound(input_tokens=99, output_tokens=9, calls=1))
-    await books.spend(ledger, "act.1.0#1", bound=Bound(tool_calls=1))
-    groups = [group for (group,) in books.groups("price")]
-    assert groups == ["0.4 in, 1.6 out", "0.5 a second", "free", "no model"]
+async def test_the_runs_of_a_thread_are_told_apart_wherever_the_thread_is(books: Books) -> None:
+    for above in (books.ledger("thread:ann"), books.ledger("tenant/42").child("thread:ann")):
+        await books.spend(above.child("1-0a1b2c3d"), "think.1#1")
+        await books.spend(above.child("1-0a1b2c3d").child("chain.0"), "think.1#1")
+        await books.spend(above.child("2-ffffffff"), "think.1#1")
+        await books.spend(above, "title#1")
+    runs = {
+        f"{thread}{run}": tokens
+        for thread in ("thread:ann", "tenant/42/thread:ann")
+        for run, tokens in (("/1-0a1b2c3d", 22), ("/2-ffffffff", 11), ("", 11))
+    }
+    assert books.groups("run") == {(run,): tokens for run, tokens in runs.items()}
+
+
+async def test_a_ledger_that_is_no_threads_has_no_runs_named_as_a_threads_are(books: Books) -> None:
+    await books.spend(books.ledger("mine").child("1-0a1b2c3d"), "think.1#1")
+    assert books.groups("run") == {("mine",): 11}
+
+
+async def test_spend_is_told_by_thread_wherever_the_thread_is(books: Books) -> None:
+    await books.spend(books.ledger("thread:ann").child("1-0a1b2c3d"), "think.1#1")
+    await books.spend(books.ledger("tenant").child("thread:bob").child("1-0a"), "think.1#1")
+    await books.spend(books.ledger("tenant").child("thread:ann").child("1-0a"), "think.1#1")
+    await books.spend(books.ledger("tenant").child(RUN), "think.1#1")
+    assert books.groups("thread") == {("ann",): 22, ("bob",): 11, ("no thread",): 11}
+
+
+async def test_a_runs_calls_are_told_by_the_names_of_model_and_tool(
+    books: Books, server: FaultServer
+) -> None:
+    def reply(request: dict[str, Any]) -> Reply:
+        told = any(message["role"] == "tool" for message in request["messages"])
+        return Reply("Answer: 42") if told else Reply(tool_calls=[("twice", {"number": 21})])
+
+    def twice(number: int) -> int:
+        """Twice the number."""
+        return 2 * number
+
+    server.reply = reply
+    tenant = books.ledger("tenant")
+    agent = Agent("m", base_url=server.base_url, tools=[twice], ledger=tenant, depth="reason")
+    await agent.arun("What is 6 times 7?")
+    await agent.aclose()
+    lines = spending(read_entries(books.path), ["model", "tool"])
+    told = [(line.group, line.usage.calls, line.usage.tool_calls) for line in lines]
+    assert told == [(("m", "no tool"), 2, 0), (("no model", "twice"), 0, 1)]
+
+
+async def test_a_model_that_was_not_named_has_the_name_by_which_it_is_served(
+    books: Books, server: FaultServer
+) -> None:
+    server.models = ("served",)
+    model = Model(None, server.base_url)
+    await model.ask(Request(messages=[user("x")]), ledger=books.ledger("run"), call_id="think.1")
+    await model.aclose()
+    assert [name for (name,) in books.groups("model")] == ["served"]
+
+
+async def test_the_calls_of_a_ledger_file_from_before_names_were_kept_are_not_named(
+    books: Books,
+) -> None:
+    await books.spend(books.ledger("run"), "think.1#1", bound=replace(CALL, called="m"))
+    with closing(sqlite3.connect(books.path)) as db, db:
+        db.execute("UPDATE calls SET body = json_remove(body, '$.bound.called')")
+    assert books.groups("model") == {("not named",): 11}
 
 
 def test_an_unknown_dimension_is_refused_with_those_there_are() -> None:
-    with pytest.raises(WrongUsage, match="'model' is not known: choose of run, node, day, price"):
-        dimensions_of("run,model")
+    with pytest.raises(WrongUsage, match="'price' is not known: choose of run, thread, model, to"):
+        dimensions_of("run,price")
 
 
 def test_the_help_names_every_dimension(capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,6 +310,18 @@ def test_a_missing_file_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="there is no such file"):
         run([str(missing)])
     assert not missing.exists()
+
+
+async def test_without_a_file_the_ledger_of_the_threads_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MULL_THREADS", str(tmp_path))
+    with closing(SQLiteStore(tmp_path / "ledger.sqlite")) as store:
+        books = Books(store.path, store, capsys)
+        await books.spend(books.ledger("thread:ann").child("1-0a1b2c3d"), "think.1#1")
+        assert run(["--by", "thread", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)["lines"]
+    assert [(line["thread"], line["total_tokens"]) for line in lines] == [("ann", 11)]
 
 
 def test_another_database_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ async def test_json_prints_one_object_with_the_contracts_keys(
         "usage",
         "budget",
         "thread",
+        "pending",
         "trace",
     }
 
@@ -338,14 +339,14 @@ async def test_a_trace_is_json_lines_that_end_with_the_answer(
     server.reply = SURE
     await inside.mull("ask", QUESTION, "--trace", "trace.jsonl", *on(server))
     events = inside.traced()
-    assert events[0]["event"] == "depth_chosen"
+    assert [event["event"] for event in events[:2]] == ["run", "depth_chosen"]
     assert (events[-1]["event"], events[-1]["answer"]) == ("answer", SURE)
 
 
 async def test_a_run_that_fails_leaves_its_trace(inside: Inside, server: FaultServer) -> None:
     server.fault = "status_400"
     await inside.mull("ask", QUESTION, "--trace", "trace.jsonl", *on(server))
-    assert inside.traced()[0]["event"] == "depth_chosen"
+    assert [event["event"] for event in inside.traced()][:2] == ["run", "depth_chosen"]
 
 
 async def test_ctrl_c_exits_130_and_closes_the_connection(

@@ -157,6 +157,8 @@ async def family(bench: Bench, console: Console) -> None:
             {"best": f"best of {SAMPLES}, code verifier"}.get(name, name), shown(good, count)
         )
     table.add_row(f"any of {SAMPLES}", shown(sum(map(any, right)), count))
+    if not bench.chosen[0].numbers:
+        _by_steps(table, pools)
     if bench.chosen[0].numbers:
         await _search(bench, table)
     else:
@@ -167,6 +169,16 @@ async def family(bench: Bench, console: Console) -> None:
     table.add_row("with the python tool", f"{bench.solved(tools)}; called by {called}")
     console.print(table)
     console.print(f"[dim]{time.monotonic() - begun:.0f} s[/dim]", highlight=False)
+
+
+def _by_steps(table: Table, pools: Sequence[Pool]) -> None:
+    """One sample against the best of all, by the length of the problem."""
+    for steps in sorted({pool.problem.steps for pool in pools}):
+        some = [pool for pool in pools if pool.problem.steps == steps]
+        first = sum(pool.problem.solved_by(pool.texts[0]) for pool in some)
+        best = sum(pool.problem.solved_by(pool.best) for pool in some)
+        said = f"{shown(first, len(some))}; best of {SAMPLES}: {shown(best, len(some))}"
+        table.add_row(f"  {steps} steps, {len(some)} problems", said)
 
 
 async def _critic(bench: Bench, table: Table, pools: Sequence[Pool]) -> None:

@@ -35,7 +35,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LONGEST_DELAY = 0.05
 """Seconds."""
 SETTLED = "SELECT count(*) FROM calls WHERE state = 'settled'"
-LIFE = re.compile(r"-[0-9a-f]{8}(?=/)|/[0-9a-f]{32}(?=/)|#\d+$")
+ATTEMPT = re.compile(r"#\d+$")
 """What differs in a call's id when another life of the run makes the same call."""
 
 
@@ -106,7 +106,7 @@ class Run:
 
 def calls(entries: list[Entry], state: str) -> Counter[str]:
     """How often each call was made, whichever life of the run made it."""
-    return Counter(LIFE.sub("", entry.call_id) for entry in entries if entry.state == state)
+    return Counter(ATTEMPT.sub("", entry.call_id) for entry in entries if entry.state == state)
 
 
 def main(kills: int, seed: int) -> None:

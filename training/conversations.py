@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mull.graphs.difficulty.estimate import ESTIMATE
+from mull.graphs.history import HEAD, NOTED
 from mull.graphs.nodes.answer import SYSTEM as DIRECT
 from mull.graphs.nodes.critique import CRITIQUE
 from mull.graphs.nodes.expand import SYSTEM as EXPAND
@@ -25,6 +26,8 @@ from mull.models.demo.problems.countdown import moves, reachable
 from mull.models.demo.problems.problem import apply, operations
 from mull.tools.python import PythonTool
 
+OWN = 0.7
+"""Share of the attempts that are the model's own, where there are any."""
 NO_EVIDENCE = "(no tools were used)"
 
 
@@ -63,7 +66,8 @@ class Source:
         """A problem and a reply to it, right half of the time: the model's own where there are."""
         right = self.rng.random() < 0.5
         family = self.rng.choice(("words", "chains"))
-        for _ in range(40 if self.own.get(family) else 0):
+        # The model seldom slips in arithmetic: a part is spoiled on purpose, to be recomputed.
+        for _ in range(40 if self.own.get(family) and self.rng.random() < OWN else 0):
             problem, text = self.rng.choice(self.own[family])
             if problem.solved_by(text) is right and operations(text):
                 return problem, text
@@ -128,6 +132,22 @@ def expand(source: Source) -> Conversation:
     """`expand`: the steps of a search."""
     problem = source.problem(ALL)
     return Conversation([system(EXPAND), user(problem.question), said(problem.solution)])
+
+
+def chat(source: Source) -> Conversation:
+    """A question of a thread: earlier turns, or the notes of them, stand before it."""
+    rng = source.rng
+    earlier: list[Message] = []
+    if rng.random() < 0.3:
+        known = source.problem(ALL)
+        facts = f"Facts:\n{known.question} {known.answer}\nOpen questions:\nnone"
+        earlier += [user(f"{HEAD}\n{facts}"), said(NOTED)]
+    for _ in range(rng.randint(0 if earlier else 1, 3)):
+        before = source.problem(ALL)
+        earlier += [user(before.question), said(before.solution)]
+    problem = source.problem(ALL)
+    messages = [system(rng.choice((DIRECT, THINK))), *earlier, user(problem.question)]
+    return Conversation([*messages, said(problem.solution)])
 
 
 def tool(source: Source) -> Conversation:
@@ -244,7 +264,7 @@ PYTHON: Mapping[str, Any] = {
     },
 }
 COUNTDOWN = ("countdown-3", "countdown-4")
-ALL = ("words",) * 3 + ("chains",) + ("countdown-3",) * 3 + ("countdown-4",) * 2
+ALL = ("words",) * 3 + ("chains",) + ("countdown-3",) * 3 + ("countdown-4",) * 3
 
 Make = Callable[[Source], Conversation]
 
@@ -260,5 +280,6 @@ MIX: Sequence[tuple[Make, int]] = (
     (value, 5),
     (difficulty, 1),
     (land, 2),
+    (chat, 10),
 )
-"""Each kind of conversation, and its share of the steps in percent."""
+"""Each kind of conversation, and its weight among the steps."""

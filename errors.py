@@ -9,3 +9,7 @@ class MullError(Exception):
 
 class WrongUsage(MullError, ValueError):
     """The caller asked for something that cannot be: an empty question, an unknown depth."""
+
+
+class StorageFailed(MullError):
+    """What must be kept cannot be: the disk is full, or a file on it is broken or not whole."""

@@ -13,8 +13,8 @@ from ..budgets import Entry, Usage
 from ..budgets.usage import plain
 from ..errors import WrongUsage
 
-RUN_NAME = re.compile(r"[0-9a-f]{32}")
-"""What an agent calls the ledger of a run."""
+RUN_NAME = re.compile(r"[0-9a-f]{32}|run")
+"""Of an agent's run that was given no name, and of a batch's or a script's."""
 THREAD = "thread:"
 """How the name of a thread's account begins; the rest is the thread's id."""
 RUN_OF_THREAD = re.compile(r"\d+-[0-9a-f]+")

@@ -10,13 +10,15 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from ..budgets import Record
+from ..budgets.private import private
 from ..errors import WrongUsage
 
 
 class TraceRecorder:
     """A `Recorder` that writes JSON lines, and keeps nothing in memory.
 
-    A context manager: the file is opened, and begun anew, where its block begins.
+    A context manager: the file is opened, and begun anew, where its block begins. One that it
+    makes is its owner's alone.
 
     Args:
         path: The file. Entering raises `WrongUsage` where it cannot be written.
@@ -29,7 +31,7 @@ class TraceRecorder:
 
     def __enter__(self) -> Self:
         try:
-            self._file = self._path.open("w", encoding="utf-8", buffering=1)
+            self._file = open(self._path, "w", encoding="utf-8", buffering=1, opener=private)
         except OSError as error:
             raise WrongUsage(f"--trace {self._path}: {error.strerror}") from error
         return self

@@ -208,9 +208,15 @@ class Agent:
         limits = None if budget is None else budget_of(budget)
         return Thread(self._runner, id, self.threads, limits, self._ledger)
 
-    def resume(self, thread: str) -> Answer:
-        """Go on with the run that a thread was in. See `Thread.resume`, which takes decisions."""
-        return self.thread(thread).resume()
+    def resume(
+        self,
+        thread: str,
+        decisions: Mapping[str, Any] | None = None,
+        *,
+        output_type: Any = None,
+    ) -> Answer:
+        """Go on with the run that a thread was in. See `Thread.aresume`."""
+        return self.thread(thread).resume(decisions, output_type=output_type)
 
     @property
     def threads(self) -> ThreadStore:

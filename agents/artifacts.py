@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..budgets import Record
-from ..budgets.sqlite import switch_to_wal
+from ..budgets.sqlite_file import SQLiteFile
+from ..errors import StorageFailed
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pieces (
@@ -27,8 +26,10 @@ CREATE TABLE IF NOT EXISTS records (
 );
 CREATE INDEX IF NOT EXISTS records_by_thread ON records (thread);
 """
-PATIENCE = 30.0
-"""Seconds to wait for another process's transaction."""
+PIECE = "INSERT OR IGNORE INTO pieces VALUES (?, ?, ?, ?, ?)"
+RECORD = (
+    "INSERT OR IGNORE INTO records (thread, root, call_id, digest, body) VALUES (?, ?, ?, ?, ?)"
+)
 
 CHAINED = ("tools", "messages")
 """What of a call is kept as a chain."""
@@ -37,17 +38,23 @@ Item = tuple[str, bytes]
 """A serialised value: its kind, as the serialiser names it, and its bytes."""
 
 
+Row = Sequence[Any]
+Statement = tuple[str, Iterable[Row]]
+"""With the rows that it is run for."""
+
+
 class Artifacts:
-    """The file. Several processes may use it at once. Raises `sqlite3.Error` where it cannot be."""
+    """The file. Several processes may use it at once.
+
+    What is written survives a power cut: a checkpoint that was written after it may name it.
+
+    Raises `sqlite3.Error` where the file cannot be used, and `StorageFailed` where it no longer
+    can be: the disk is full.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        self._db = sqlite3.connect(
-            path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        switch_to_wal(self._db)
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(SCHEMA)
+        self.path = path
+        self._file = SQLiteFile(path, SCHEMA, "FULL")
 
     def of(self, thread: str) -> ThreadArtifacts:
         """Those of one thread."""
@@ -55,23 +62,17 @@ class Artifacts:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._file.close()
 
-    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str, values: Row = ()) -> list[tuple[Any, ...]]:
         """One statement, on its own."""
-        with self._lock:
-            return self._db.execute(statement, values).fetchall()
+        return self._file.execute(statement, values)
 
-    def insert(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Several rows, all or none."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(statement, rows)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+    def write(self, *statements: Statement) -> None:
+        """Several statements, all or none."""
+        with self._file.transaction() as db:
+            for statement, rows in statements:
+                db.executemany(statement, rows)
 
 
 class ThreadArtifacts:
@@ -84,7 +85,15 @@ class ThreadArtifacts:
 
     def put(self, items: Sequence[Item]) -> str:
         """Keep items, each after the one before it; the name of the last."""
-        new: list[tuple[str, str, str, str, bytes]] = []
+        name, new = self._chain(items)
+        if new:
+            self._artifacts.write((PIECE, new))
+            self._known.update(row[1] for row in new)
+        return name
+
+    def _chain(self, items: Sequence[Item]) -> tuple[str, list[Row]]:
+        """The name of the last item, and the rows of those that are not known to be kept."""
+        new: list[Row] = []
         previous = ""
         for kind, body in items:
             digest = hashlib.blake2b(
@@ -93,32 +102,38 @@ class ThreadArtifacts:
             if digest not in self._known:
                 new.append((self._thread, digest, previous, kind, body))
             previous = digest
-        if new:
-            self._artifacts.insert("INSERT OR IGNORE INTO pieces VALUES (?, ?, ?, ?, ?)", new)
-            self._known.update(row[1] for row in new)
-        return previous
+        return previous, new
 
     def get(self, digest: str) -> list[Item]:
-        """The items up to and with that one, oldest first."""
+        """The items up to and with that one, oldest first.
+
+        Raises `StorageFailed` where one of them is gone.
+        """
         rows = self._artifacts.execute(
             "WITH RECURSIVE chain (digest, previous, kind, body, place) AS ("
             "  SELECT digest, previous, kind, body, 0 FROM pieces WHERE thread = ? AND digest = ?"
             "  UNION ALL"
             "  SELECT p.digest, p.previous, p.kind, p.body, place + 1 FROM chain"
             "  JOIN pieces p ON p.thread = ? AND p.digest = chain.previous"
-            ") SELECT kind, body FROM chain ORDER BY place DESC",
+            ") SELECT previous, kind, body FROM chain ORDER BY place DESC",
             (self._thread, digest, self._thread),
         )
-        return [(kind, body) for kind, body in rows]
+        if digest and (not rows or rows[0][0]):
+            raise StorageFailed(
+                f"{self._artifacts.path}: a piece of {self._thread!r} is missing: the file is not "
+                "the one that was written. Put a whole copy of it back, or delete the thread (of "
+                "a batch: the file)"
+            )
+        return [(kind, body) for _, kind, body in rows]
 
     def keep(self, record: Record) -> None:
         """See `Recorder.keep`. What calls repeat, and what grows from call to call, is a chain."""
-        asked = dict(record.asked)
-        chains = {
-            name: self.put([("json", json.dumps(item).encode()) for item in asked.pop(name)])
-            for name in CHAINED
-            if asked.get(name)
-        }
+        asked, chains, pieces = dict(record.asked), dict[str, str](), list[Row]()
+        for name in CHAINED:
+            if asked.get(name):
+                items = [("json", json.dumps(item).encode()) for item in asked.pop(name)]
+                chains[name], new = self._chain(items)
+                pieces += new
         body = {
             "kind": record.kind,
             "name": record.name,
@@ -128,11 +143,9 @@ class ThreadArtifacts:
             "started": record.started,
             "seconds": record.seconds,
         }
-        self._artifacts.insert(
-            "INSERT OR IGNORE INTO records (thread, root, call_id, digest, body) "
-            "VALUES (?, ?, ?, ?, ?)",
-            [(self._thread, record.root, record.call_id, record.digest, json.dumps(body))],
-        )
+        row = (self._thread, record.root, record.call_id, record.digest, json.dumps(body))
+        self._artifacts.write((PIECE, pieces), (RECORD, [row]))  # One sync of the disk.
+        self._known.update(piece[1] for piece in pieces)
 
     def recall(self, root: str, call_id: str, digest: str) -> Record | None:
         """See `Recorder.recall`."""
@@ -161,10 +174,25 @@ class ThreadArtifacts:
         )
         return [self._record(*row) for row in rows]
 
+    def outdate(self, root: str, path: str, but: Collection[str]) -> None:
+        """Keep the calls whose ids begin with the path, and recall none of them any more.
+
+        `but`: tools whose calls are recalled still.
+        """
+        names = ", ".join("?" * len(but))
+        self._artifacts.execute(
+            "UPDATE records SET digest = digest || ' ' || number WHERE thread = ? AND root = ? "
+            "AND substr(call_id, 1, ?) = ? AND NOT (json_extract(body, '$.kind') = 'tool' "
+            f"AND json_extract(body, '$.name') IN ({names}))",
+            (self._thread, root, len(path), path, *but),
+        )
+
     def delete(self) -> None:
         """Forget all of it."""
-        for table in ("pieces", "records"):
-            self._artifacts.execute(f"DELETE FROM {table} WHERE thread = ?", (self._thread,))
+        self._artifacts.write(
+            ("DELETE FROM pieces WHERE thread = ?", [(self._thread,)]),
+            ("DELETE FROM records WHERE thread = ?", [(self._thread,)]),
+        )
         self._known.clear()
 
     def size(self) -> int:

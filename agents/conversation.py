@@ -1,4 +1,4 @@
-"""conversation: the graph of a thread: condense what is long, answer, remember.
+"""conversation: the graph of a thread: measure, condense what is long, answer, remember.
 
 One walk is one question. The depth's graph runs inside `answer`, under the thread's checkpointer.
 """
@@ -18,7 +18,7 @@ from langgraph.runtime import Runtime
 
 from ..graphs import DEPTHS, Context
 from ..graphs.history import Exchange, Notes, fitting
-from ..graphs.nodes.condense import condensed
+from ..graphs.nodes.condense import condensed, measured
 from ..graphs.opening import run_of
 from ..graphs.state import State
 from .walking import RECURSION_LIMIT, within_deadline
@@ -60,8 +60,8 @@ class Conversation(TypedDict, total=False):
     question: str
     depth: str
     effort: str | None
-    schema: dict[str, Any] | None
-    """Of the output, where one was asked for."""
+    output: dict[str, Any] | None
+    """`name` and `schema` of the output's type, where one was asked for."""
     run: str
     """Key of the run: its account's."""
     number: int
@@ -71,12 +71,18 @@ class Conversation(TypedDict, total=False):
     outcome: dict[str, Any]
 
 
+async def measure(state: Conversation, runtime: Runtime[Context]) -> Conversation:
+    """Measure how long the history may be."""
+    async with run_of(cast(State, state), runtime) as run:
+        return {"room": await measured(run)}
+
+
 async def condense(state: Conversation, runtime: Runtime[Context]) -> Conversation:
     """Bring the turns that are too long for the budget down to notes."""
     async with run_of(cast(State, state), runtime) as run:
-        before = state.get("notes")
-        notes, room = await condensed(run, before, exchanges_of(state), runtime.stream_writer)
-        return {"notes": notes, "room": room}
+        before, emit = state.get("notes"), runtime.stream_writer
+        notes = await condensed(run, before, exchanges_of(state), state["room"], emit)
+        return {"notes": notes}
 
 
 async def answer(state: Conversation, runtime: Runtime[Context]) -> Conversation:
@@ -131,18 +137,19 @@ def exchanges_of(state: Conversation) -> Sequence[Exchange]:
     return [Exchange(turn.number, turn.question, turn.text) for turn in turns_in(state)]
 
 
-async def turns_of(saver: BaseCheckpointSaver[str], thread: str) -> tuple[Turn, ...]:
-    """The turns of a thread, read from its checkpoints."""
-    snapshot = await conversation(saver).aget_state({"configurable": {"thread_id": thread}})
-    return turns_in(snapshot.values)
+async def state_of(saver: BaseCheckpointSaver[str], thread: str) -> Any:
+    """The latest state of a thread, with what it waits for: LangGraph's snapshot."""
+    return await conversation(saver).aget_state({"configurable": {"thread_id": thread}})
 
 
 _builder = (
     StateGraph(Conversation, context_schema=Context)
+    .add_node("measure", measure)
     .add_node("condense", condense)
     .add_node("answer", answer)
     .add_node("remember", remember)
-    .add_edge(START, "condense")
+    .add_edge(START, "measure")
+    .add_edge("measure", "condense")
     .add_edge("condense", "answer")
     .add_edge("answer", "remember")
     .add_edge("remember", "__end__")

@@ -38,6 +38,9 @@ from .plan import Plan
 
 Emit = Callable[[Event], None]
 
+UNVERIFIED = ("direct", "reason")
+"""Depths that ask no verifier."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
@@ -85,10 +88,19 @@ class Runner:
         if dial is not None and limits == Budget():
             limits = dial.budget
         if limits.cost is not None and all(model.price == FREE for model in self.models):
-            raise WrongUsage("a limit in dollars needs a price: without one, every call costs 0")
+            raise WrongUsage(
+                "a limit in dollars needs a price: without one, every call costs 0. Give price=, "
+                "or a table [price] in mull.toml"
+            )
+        deep = self.depth if depth is None else known_depth(depth)
+        if isinstance(self.verifier, Human) and deep in UNVERIFIED:
+            raise WrongUsage(
+                f"depth {deep} asks no verifier, and so no person: choose reflect, vote, search or "
+                "auto"
+            )
         return Plan(
             question=asked,
-            depth=self.depth if depth is None else known_depth(depth),
+            depth=deep,
             reason="the agent's own" if depth is None else "asked for",
             limits=limits,
             settings=self.settings if dial is None else dial.applied(self.settings),

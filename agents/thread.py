@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from langgraph.types import Command
 
-from ..budgets import Budget, Ledger, Usage
-from ..errors import WrongUsage
-from ..graphs import Context, Event
+from ..budgets import Budget, BudgetExhausted, Ledger, Usage
+from ..errors import StorageFailed, WrongUsage
+from ..graphs import Context, Event, OutputType, resolve_output
 from ..graphs.history import messages_of
+from ..models import BackendError, MalformedReply
 from ..portal import run_blocking
 from .answer import Answer
 from .conversation import Conversation, Turn, conversation, exchanges_of, turns_in
@@ -109,6 +110,8 @@ class Thread:
         self, decisions: Mapping[str, Any] | None = None, *, output_type: Any = None
     ) -> Answer:
         """Go on with a run that was killed, that failed, or that waits for a decision.
+
+        One that failed over what the model said asks it anew, from the step that failed.
 
         Args:
             decisions: By the id of what is pending. Of a tool call: an `Approval`, True or False,
@@ -232,12 +235,13 @@ class Thread:
             number = values.get("number", 0) + 1
             history = messages_of(values.get("notes"), exchanges_of(values))
             key = f"{number}-{uuid.uuid4().hex[:8]}"
+            self._store.paid_by(self.id, self._tenant)
             ledger = self._runner.account(self._account(), plan, history, key)
             given: Any = {
                 "question": plan.question,
                 "depth": plan.depth,
                 "effort": effort,
-                "schema": None if plan.output is None else plan.output.schema,
+                "output": None if plan.output is None else _kept(plan.output),
                 "run": ledger.key,
                 "number": number,
                 "outcome": {},
@@ -254,21 +258,33 @@ class Thread:
                 raise WrongUsage(f"thread {self.id!r} has no run to resume: ask it something")
             values: Conversation = snapshot.values
             asked = pending_of(self.id, snapshot.interrupts)
+            decided = checked(asked, decisions)
+            self._check_edits(asked, decided)
             # Written down first: LangGraph keeps a decision only when the step it is for has ended.
-            self._store.decide(self.id, checked(asked, decisions))
+            self._store.decide(self.id, decided)
             kept = self._store.decided(self.id)
             said = resume_with({one.id: kept[one.id] for one in asked if one.id in kept})
+            self._store.paid_by(self.id, self._tenant)
             ledger = self._account().child(values["run"].rpartition("/")[2])
             plan = self._runner.plan(
                 values["question"],
                 values["depth"],
                 effort=values["effort"],
-                output_type=values.get("schema") if output_type is None else output_type,
+                output_type=_type_of(values) if output_type is None else output_type,
             )
             plan = replace(plan, limits=ledger.budget, reason="resumed")
             # Without a decision, what waits would only be asked again.
             given: Any = Command(resume=said) if said else None
             return await self._walk(graph, plan, ledger, given, emit)
+
+    def _check_edits(self, asked: Sequence[Pending], decided: Mapping[str, Any]) -> None:
+        """Raises `WrongUsage` for arguments that a tool cannot be called with."""
+        for one in asked:
+            said = decided.get(one.id)
+            edited = said.get("arguments") if isinstance(said, dict) else None
+            wrong = None if edited is None else self._runner.toolbox.wrong(one.tool, edited)
+            if wrong is not None:
+                raise WrongUsage(f"{one.tool} cannot be called with {edited}: {wrong.text}")
 
     async def _walk(
         self, graph: Any, plan: Plan, ledger: Ledger, given: Any, emit: Emit | None
@@ -280,6 +296,10 @@ class Thread:
                 run.attachments += self._store.made(self.id, ledger)
                 try:
                     await walked(graph, given, Context(run=run.key), emit, thread_id=self.id)
+                except Exception as error:
+                    if _over_what_was_said(error):
+                        self._store.outdate(self.id, ledger, self._runner.toolbox.acting)
+                    raise
                 finally:
                     # Cancelled or not, what is in the store now is what the list must say.
                     snapshot = await asyncio.shield(graph.aget_state(config))
@@ -298,7 +318,20 @@ class Thread:
         self._store.note(self.id, title, len(turns), len(self._waiting(snapshot)), tokens)
 
     def _waiting(self, snapshot: Any) -> tuple[Pending, ...]:
-        """What waits for a decision, without what was decided in a life that was killed."""
-        kept = self._store.decided(self.id) if snapshot.interrupts else {}
-        asked = pending_of(self.id, snapshot.interrupts)
-        return tuple(one for one in asked if one.id not in kept)
+        return self._store.waiting(self.id, snapshot.interrupts)
+
+
+def _over_what_was_said(error: Exception) -> bool:
+    """Whether a run failed over a reply, which would fail it again, and not for want of one."""
+    wanting = isinstance(error, BackendError | BudgetExhausted | StorageFailed)
+    return isinstance(error, MalformedReply) or not wanting
+
+
+def _kept(output: OutputType) -> dict[str, Any]:
+    return {"name": output.name, "schema": output.schema}
+
+
+def _type_of(values: Conversation) -> OutputType | None:
+    """The type of a run's output, as its thread kept it: asked for under the same name again."""
+    kept = values.get("output")
+    return None if kept is None else resolve_output(kept["schema"], name=kept["name"])

@@ -7,24 +7,26 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..budgets import Budget, Ledger, Record, SQLiteStore
 from ..budgets.owners import process_alive, this_process
-from ..budgets.sqlite import switch_to_wal
-from ..errors import WrongUsage
+from ..budgets.sqlite_file import SQLiteFile
+from ..errors import StorageFailed, WrongUsage
 from ..portal import run_blocking
 from ..tools import Attachment
 from ..tools.result import read
 from .artifacts import Artifacts
-from .conversation import Turn, turns_of
+from .conversation import Turn, state_of, turns_in
+from .pending import Pending, pending_of
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.types import Interrupt
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS threads "
@@ -34,6 +36,7 @@ SCHEMA = (
     "(thread TEXT PRIMARY KEY, owner TEXT, token TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS decisions "
     "(thread TEXT, id TEXT, said TEXT, PRIMARY KEY (thread, id)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS payers (thread TEXT PRIMARY KEY, payer TEXT) WITHOUT ROWID",
 )
 TITLE = 80
 """Characters of the first question that name a thread in a list."""
@@ -75,12 +78,22 @@ class ThreadStore:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise WrongUsage(f"threads in {self.folder}: {error.strerror}") from error
-        self._artifacts = Artifacts(self.folder / "artifacts.sqlite")
-        for statement in SCHEMA:
-            self._artifacts.execute(statement)
-        self.ledger_store = SQLiteStore(self.folder / "ledger.sqlite")
-        with closing(sqlite3.connect(self.folder / "checkpoints.sqlite")) as checkpoints:
-            switch_to_wal(checkpoints)  # LangGraph's own switch fails beside another process's.
+        self._checkpoints = self.folder / "checkpoints.sqlite"
+        with ExitStack() as opened:
+            try:
+                # LangGraph would make it for all to read, and its switch to WAL fails beside
+                # another process's.
+                SQLiteFile(self._checkpoints, "", "FULL").close()
+                self._artifacts = Artifacts(self.folder / "artifacts.sqlite")
+                opened.callback(self._artifacts.close)
+                for statement in SCHEMA:
+                    self._artifacts.execute(statement)
+                self.ledger_store = SQLiteStore(self.folder / "ledger.sqlite")
+            except sqlite3.Error as error:
+                raise WrongUsage(
+                    f"threads in {self.folder}: {error}: name another folder"
+                ) from error
+            opened.pop_all()
 
     def ledger(
         self, thread: str, tenant: Ledger | None = None, budget: Budget | None = None
@@ -104,20 +117,44 @@ class ThreadStore:
             )
         return tenant.child(account_of(thread), budget, recorder=artifacts)
 
+    def paid_by(self, thread: str, tenant: Ledger | None) -> None:
+        """Note who pays for a thread: its limits and its spend are in that account.
+
+        Raises `WrongUsage` where it was paid by another before.
+        """
+        payer = "" if tenant is None else tenant.key
+        self._artifacts.execute("INSERT OR IGNORE INTO payers VALUES (?, ?)", (thread, payer))
+        [(noted,)] = self._artifacts.execute("SELECT payer FROM payers WHERE thread = ?", (thread,))
+        if noted != payer:
+            who = f"the ledger {noted!r}" if noted else "no tenant's ledger"
+            raise WrongUsage(
+                f"thread {thread!r} is paid by {who}, which holds its limits: give the agent that "
+                "one, or begin another thread"
+            )
+
     @asynccontextmanager
     async def opened(self, thread: str) -> AsyncIterator[BaseCheckpointSaver[str]]:
-        """A thread's checkpointer for the length of the block."""
+        """A thread's checkpointer for the length of the block.
+
+        Raises `StorageFailed` where the file cannot be read or written, in the block as well.
+        """
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
         from .serde import ArtifactSerde
 
         artifacts = self._artifacts.of(_known(thread))
-        path = str(self.folder / "checkpoints.sqlite")
-        async with AsyncSqliteSaver.from_conn_string(path) as saver:
-            saver.serde = ArtifactSerde(artifacts)
-            await saver.conn.execute("PRAGMA busy_timeout = 30000")
-            await saver.setup()
-            yield saver
+        path = str(self._checkpoints)
+        try:
+            async with AsyncSqliteSaver.from_conn_string(path) as saver:
+                saver.serde = ArtifactSerde(artifacts)
+                await saver.conn.execute("PRAGMA busy_timeout = 30000")
+                await saver.setup()
+                yield saver
+        except sqlite3.Error as error:
+            raise StorageFailed(
+                f"{path}: {error}. See that there is room and that the file is whole, and resume "
+                f"the thread {thread!r}"
+            ) from error
 
     @asynccontextmanager
     async def at_work(self, thread: str) -> AsyncIterator[None]:
@@ -162,14 +199,30 @@ class ThreadStore:
 
     def made(self, thread: str, run: Ledger) -> list[Attachment]:
         """The files that tools have made in a run so far, in all its lives."""
-        path = run.key.removeprefix(f"{run.root_key}/") + "/"
-        calls = self._artifacts.of(thread).called(run.root_key, path)
+        calls = self._artifacts.of(thread).called(run.root_key, _path(run))
         return [file for call in calls for file in read(call.replied).attachments]
 
+    def outdate(self, thread: str, run: Ledger, but: Collection[str]) -> None:
+        """A run failed over what it was told: when it goes on, all of it is asked again.
+
+        `but`: tools whose calls are not made again.
+        """
+        self._artifacts.of(thread).outdate(run.root_key, _path(run), but)
+
     def decide(self, thread: str, decisions: Mapping[str, Any]) -> None:
-        """Write down what was decided of what waits. The first decision on it stands."""
+        """Write down what was decided of what waits.
+
+        Raises `WrongUsage` where something else was decided of it: the first decision stands.
+        """
+        kept = self.decided(thread)
+        for id, said in decisions.items():
+            if id in kept and kept[id] != json.loads(json.dumps(said)):
+                raise WrongUsage(
+                    f"it was decided of {id!r} before, otherwise: {kept[id]!r:.200}. That stands: "
+                    "go on without this decision, or undo the run"
+                )
         rows = [(thread, id, json.dumps(said)) for id, said in decisions.items()]
-        self._artifacts.insert("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?)", rows)
+        self._artifacts.write(("INSERT OR IGNORE INTO decisions VALUES (?, ?, ?)", rows))
 
     def decided(self, thread: str) -> Mapping[str, Any]:
         """What was decided, by the id of what had waited."""
@@ -208,11 +261,25 @@ class ThreadStore:
     async def ahistory(self, thread: str) -> tuple[Turn, ...]:
         """The turns of a thread, oldest first. Raises `WrongUsage` for an unknown one."""
         async with self.opened(self._there(thread)) as saver:
-            return await turns_of(saver, thread)
+            return turns_in((await state_of(saver, thread)).values)
 
     def history(self, thread: str) -> tuple[Turn, ...]:
         """See `ahistory`."""
         return run_blocking(lambda: self.ahistory(thread))
+
+    async def apending(self, thread: str) -> tuple[Pending, ...]:
+        """The decisions that a thread waits for. Raises `WrongUsage` for an unknown one."""
+        async with self.opened(self._there(thread)) as saver:
+            return self.waiting(thread, (await state_of(saver, thread)).interrupts)
+
+    def pending(self, thread: str) -> tuple[Pending, ...]:
+        """See `apending`."""
+        return run_blocking(lambda: self.apending(thread))
+
+    def waiting(self, thread: str, interrupts: Sequence[Interrupt]) -> tuple[Pending, ...]:
+        """What interrupts wait for, without what was decided in a life that was killed."""
+        kept = self.decided(thread) if interrupts else {}
+        return tuple(one for one in pending_of(thread, interrupts) if one.id not in kept)
 
     async def aexport(self, thread: str) -> dict[str, Any]:
         """All that is said in a thread, and what was spent on it; JSON-able."""
@@ -230,15 +297,15 @@ class ThreadStore:
         return run_blocking(lambda: self.aexport(thread))
 
     async def adelete(self, thread: str) -> None:
-        """Forget what was said in a thread. What it spent stays in the books.
+        """Forget what was said in a thread. Its limits, and what it spent, stay in the books.
 
         Raises `WrongUsage` for an unknown thread, and for one that is at work.
         """
         async with self.at_work(self._there(thread)), self.opened(thread) as saver:
             await saver.adelete_thread(thread)
             self._artifacts.of(thread).delete()
-            self._artifacts.execute("DELETE FROM decisions WHERE thread = ?", (thread,))
-            self._artifacts.execute("DELETE FROM threads WHERE id = ?", (thread,))
+            for table, name in (("decisions", "thread"), ("payers", "thread"), ("threads", "id")):
+                self._artifacts.execute(f"DELETE FROM {table} WHERE {name} = ?", (thread,))
 
     def delete(self, thread: str) -> None:
         """See `adelete`."""
@@ -258,6 +325,11 @@ class ThreadStore:
 def account_of(thread: str) -> str:
     """The key of a thread's account."""
     return f"thread:{thread}"
+
+
+def _path(run: Ledger) -> str:
+    """What the ids of a run's calls begin with."""
+    return run.key.removeprefix(f"{run.root_key}/") + "/"
 
 
 def _known(thread: str) -> str:

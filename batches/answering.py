@@ -8,13 +8,14 @@ from urllib.parse import quote
 from ..agents import Agent, Answer
 from ..agents.artifacts import Artifacts
 from ..budgets import Bound, Budget, Ledger, Usage
+from ..errors import StorageFailed
 from ..models import KeyRefused, Request, UnknownModel, Unreachable, user
 from ..models.messages import prompt_bound
 from ..models.model import CALL_TIMEOUT
 from .item import Item, Refused
 from .row import Row, answered, failed
 
-HOPELESS = (Unreachable, KeyRefused, UnknownModel)
+HOPELESS = (Unreachable, KeyRefused, UnknownModel, StorageFailed)
 """Errors that every other question would have as well."""
 
 PROMPTS = 4096
@@ -52,7 +53,8 @@ class Answering:
     async def __call__(self, item: Item | Refused) -> Row | None:
         """The row of a question; None where the batch's budget ended before there was an answer.
 
-        Raises those errors of a backend that every other question would have as well.
+        Raises those errors, of a backend and of the disk, that every other question would have as
+        well.
         """
         if isinstance(item, Refused):
             return failed(item.id, "Refused", f"line {item.line}: {item.reason}")

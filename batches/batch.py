@@ -106,7 +106,8 @@ class Batch:
             WrongUsage: an id is there twice, or a file cannot be used. Nothing was spent.
             BackendError: the backend cannot be reached, refuses the key or lacks the model. What
                 was answered is kept, and the rest is left for the next start.
-            MullError: the disk does not take the results.
+            StorageFailed: the disk does not take the results, the replies or the account. The rest
+                is left for the next start; a reply that was kept is not paid again.
         """
         source, target = QuestionsFile(questions), Path(results)
         account = target.with_name(target.name + ".ledger")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ..errors import MullError, WrongUsage
+from ..errors import StorageFailed, WrongUsage
 from .digests import Digests, digest
 from .row import OPENING, Found, Row, read_row
 
@@ -65,26 +65,26 @@ class ResultsFile:
         self._unsynced = False
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Write the rows at the end. Raises `MullError` when the disk does not take them."""
+        """Write the rows at the end. Raises `StorageFailed` when the disk does not take them."""
         left = memoryview(b"".join(row.encoded() for row in rows))
         try:
             while left:
                 left = left[os.write(self._file.fileno(), left) :]
                 self._unsynced = True
         except OSError as error:
-            raise MullError(
-                f"{self.path}: {error.strerror}. Make room, and start the batch again: it goes on "
-                "where it was"
-            ) from error
+            raise self._full(error) from error
 
     def due(self) -> bool:
         """Whether it is time for `sync`."""
         return self._unsynced and time.monotonic() - self._synced >= GROUP_SECONDS
 
     def sync(self) -> None:
-        """Force what was appended to the disk."""
+        """Force what was appended to the disk. Raises `StorageFailed` when it does not take it."""
         self._unsynced = False
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._full(error) from error
         self._synced = time.monotonic()
 
     def close(self) -> None:
@@ -152,6 +152,12 @@ class ResultsFile:
             raise
         self._file.close()
         self._file = file
+
+    def _full(self, error: OSError) -> StorageFailed:
+        return StorageFailed(
+            f"{self.path}: {error.strerror}. Make room, and start the batch again: it goes on "
+            "where it was"
+        )
 
     def _foreign(self) -> WrongUsage:
         return WrongUsage(

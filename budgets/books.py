@@ -13,6 +13,7 @@ from .account import Account, Bound, Decision, Grant, decide
 from .usage import Usage
 
 State = Literal["open", "settled", "swept"]
+"""Being made; ended; cut off, or left open by an owner that died: what came of it is not known."""
 
 NO_USAGE = Usage()
 

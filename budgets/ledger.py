@@ -22,7 +22,7 @@ from .account import (
     Wait,
     kept_back,
 )
-from .books import Books, Entry, Store, chain_of, reserve, settle, sweep
+from .books import Books, Entry, State, Store, chain_of, reserve, settle, sweep
 from .budget import Budget
 from .memory import MemoryStore
 from .owners import process_alive, this_process
@@ -176,14 +176,18 @@ class Ledger:
         assert waiter.outcome is not None
         return _granted(waiter.outcome)
 
-    def settle(self, hold: Hold, usage: Usage) -> Entry:
+    def settle(self, hold: Hold, usage: Usage, *, ended: bool = True) -> Entry:
         """Charge what was spent (at most what was held) and give the rest back.
 
         A second settle of the same call changes nothing and returns what was charged.
+
+        Args:
+            ended: False for a call that was cut off: what came of it is not known.
         """
         with self._queue.lock:
             with self._store.transaction() as books:
-                entry = settle(books, self.root_key, hold.call_id, usage)
+                state: State = "settled" if ended else "swept"
+                entry = settle(books, self.root_key, hold.call_id, usage, state)
                 self._note_time(books)
             self._queue.wake()
         return entry
@@ -191,6 +195,10 @@ class Ledger:
     def release(self, hold: Hold) -> Entry:
         """Give all of it back: the call was never sent."""
         return self.settle(hold, Usage())
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a call of that id was reserved here before, in whatever life of the run."""
+        return self._known(self._below_root(call_id))
 
     def recall(self, call_id: str, digest: str) -> Record | None:
         """The record of a call that an earlier life of this run made: it is not paid again."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 from .account import Account, Amount, Bound
 from .books import Books, Entry, State
 from .budget import Budget
+from .sqlite_file import SQLiteFile
 from .usage import Price, Usage
 
 SCHEMA = """
@@ -31,82 +29,36 @@ CREATE TABLE IF NOT EXISTS calls (
 CREATE INDEX IF NOT EXISTS calls_by_state ON calls (root, state);
 """
 
-PATIENCE = 30.0
-"""Seconds to wait for another process's transaction (each takes well under a millisecond)."""
-
 
 class SQLiteStore:
     """A ledger file. Survives the process; several processes may spend from it at once.
 
     Writes survive a killed process; after a power cut the newest may be lost (WAL with
-    `synchronous=NORMAL`). Raises `sqlite3.Error` when the file cannot be used.
+    `synchronous=NORMAL`). A file that it makes is its owner's alone. Raises `sqlite3.Error` when
+    the file cannot be used, and `StorageFailed` where it no longer can be.
     """
 
     shared = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._open()
-
-    def _open(self) -> None:
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
-        self._db = sqlite3.connect(
-            self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._prepare()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _prepare(self) -> None:
-        switch_to_wal(self._db)
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(SCHEMA)
-
-    def transaction(self) -> AbstractContextManager[Books]:
-        """One writer at a time, over all processes; rolled back on any exception."""
-        return self._between("BEGIN IMMEDIATE")
-
-    def reading(self) -> AbstractContextManager[Books]:
-        """A snapshot that waits for no writer."""
-        return self._between("BEGIN")
+        self._file = SQLiteFile(self.path, SCHEMA, "NORMAL")
 
     @contextmanager
-    def _between(self, begin: str) -> Iterator[Books]:
-        if self._pid != os.getpid():
-            self._open()  # SQLite's connections must not be carried across a fork.
-        with self._lock:
-            self._db.execute(begin)
-            try:
-                yield _SQLiteBooks(self._db)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # a full disk has rolled it back already
-                    self._db.execute("ROLLBACK")
-                raise
+    def transaction(self) -> Iterator[Books]:
+        """One writer at a time, over all processes; rolled back on any exception."""
+        with self._file.transaction() as db:
+            yield _SQLiteBooks(db)
+
+    @contextmanager
+    def reading(self) -> Iterator[Books]:
+        """A snapshot that waits for no writer."""
+        with self._file.transaction("BEGIN") as db:
+            yield _SQLiteBooks(db)
 
     def close(self) -> None:
         """Close the file. The store cannot be used afterwards."""
-        self._db.close()
-
-
-def switch_to_wal(db: sqlite3.Connection) -> None:
-    """Let readers wait for no writer. A file stays so once it has been switched.
-
-    Unlike a transaction, the switch does not wait for another process's: it is tried again.
-    """
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() >= give_up:
-                raise
-            time.sleep(0.005)
+        self._file.close()
 
 
 class _SQLiteBooks:

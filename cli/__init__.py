@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -11,6 +12,7 @@ from importlib import import_module
 
 from ..errors import MullError, WrongUsage
 from .options import add_answering
+from .printable import printable
 from .telemetry import exporting
 
 ANSWERED, FAILED, WRONG_USAGE, NO_BACKEND, NO_BUDGET, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -37,13 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return int(code)
     except MullError as error:
-        print(f"mull: {error}", file=sys.stderr)
+        print(f"mull: {printable(str(error))}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("mull: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be written, by the interpreter either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"mull: {error.strerror}: what was to be written is lost", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 

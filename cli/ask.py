@@ -21,6 +21,7 @@ from ..portal import run_blocking
 from .answering import code_of, settings_of, tools_of
 from .approve import approver_for
 from .live import LiveView, budget_text, stderr_console
+from .printable import printable
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(answer.as_dict()))
     elif answer.text:
-        print(answer.text)
+        print(printable(answer.text) if sys.stdout.isatty() else answer.text)
     return code_of(answer)
 
 
@@ -96,4 +97,4 @@ def _sum_up(answer: Answer, budget: Budget) -> None:
 
 def _why(answer: Answer) -> str:
     last = answer.trace[-1]["reason"] if answer.trace else answer.stopped
-    return str(last)
+    return printable(str(last))

@@ -35,7 +35,9 @@ def add_parser(commands: Any) -> None:
         help="limits of each answer, as tokens=8000,calls=9,tool_calls=5,seconds=60,cost=1",
     )
     chat.add_argument(
-        "--thread-budget", metavar="B", help="limits of the whole conversation, kept with it"
+        "--thread-budget",
+        metavar="B",
+        help="limits of the whole conversation, kept with it; none lifts them",
     )
     add_answering(chat)
     chat.add_argument(

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     budget = Budget.parse(arguments.budget) if arguments.budget is not None else Budget()
     if arguments.effort is not None:
         effort_of(arguments.effort)  # Here, where a wrong one still ends the command.
-    whole = None if arguments.thread_budget is None else Budget.parse(arguments.thread_budget)
+    whole = None if arguments.thread_budget is None else _limits(arguments.thread_budget)
     agent = _agent(arguments)
     person = sys.stdin.isatty() and sys.stdout.isatty()
     screen = Terminal(Keyboard(agent.threads.folder / HISTORY)) if person else Pipe()
@@ -122,6 +122,10 @@ def _guarded(conversation: Conversation, work: Callable[[], Answer | None]) -> i
         conversation.screen.say(Text(f"mull: {printable(str(error))}", "red"))
         return exit_code(error)
     return None if answer is None else code_of(answer)
+
+
+def _limits(text: str) -> Budget:
+    return Budget() if text == "none" else Budget.parse(text)
 
 
 def _agent(arguments: argparse.Namespace) -> Agent:

@@ -135,9 +135,8 @@ class LiveView:
                 self._said += printable(text)
             case ToolStarted(tool=tool, arguments=arguments):
                 self._keep_said()
-                self._line(
-                    Text.assemble(("call   ", "dim"), (f"{tool} ", "bold"), readable(arguments))
-                )
+                name = (f"{printable(tool)} ", "bold")
+                self._line(Text.assemble(("call   ", "dim"), name, readable(arguments)))
             case ToolFinished():
                 self._line(tool_line(event))
             case BudgetState():

@@ -16,7 +16,7 @@ from . import ANSWERED
 from .printable import printable
 
 if TYPE_CHECKING:
-    from ..agents import ThreadStore, ThreadSummary
+    from ..agents import Pending, ThreadStore, ThreadSummary
 
 EPILOG = """\
 They lie in MULL_THREADS, else in mull/threads in the folder of your data.
@@ -35,7 +35,7 @@ def add_parser(commands: Any) -> None:
     actions = threads.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, about in (
         ("list", "every thread, the one used last first"),
-        ("pending", "those that wait for a person's decision"),
+        ("pending", "the decisions that they wait for"),
     ):
         action = actions.add_parser(name, help=about)
         action.add_argument("--json", action="store_true", help="print one JSON array")
@@ -66,7 +66,19 @@ def _list(store: ThreadStore, arguments: argparse.Namespace) -> None:
 
 
 def _pending(store: ThreadStore, arguments: argparse.Namespace) -> None:
-    _print(store, [one for one in store.list() if one.waiting], arguments.json)
+    waiting = [one for thread in store.list() if thread.waiting for one in store.pending(thread.id)]
+    if arguments.json:
+        print(json.dumps([one.as_dict() for one in waiting]))
+    elif waiting:
+        print("\n".join(map(told, waiting)))
+    else:
+        print(f"mull: nothing waits in {store.folder}", file=sys.stderr)
+
+
+def told(one: Pending) -> str:
+    """A decision that is waited for, on one line. Pure."""
+    what = f"{one.tool} {one.arguments}" if one.kind == "approval" else f"is it right: {one.text}"
+    return printable(" ".join(f"{one.thread}  {one.kind}  {what}".split("\n")))
 
 
 def _print(store: ThreadStore, threads: Sequence[ThreadSummary], as_json: bool) -> None:
@@ -95,6 +107,8 @@ def _show(store: ThreadStore, arguments: argparse.Namespace) -> None:
         return
     for turn in store.history(arguments.thread):
         print(f"> {printable(turn.question)}\n{printable(turn.text)}\n")
+    for one in store.pending(arguments.thread):
+        print(f"waits: {told(one)}")
 
 
 def _export(store: ThreadStore, arguments: argparse.Namespace) -> None:

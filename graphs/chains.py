@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from langgraph.errors import GraphBubbleUp
 
+from ..errors import StorageFailed
 from ..models import Delta, Message
 from .confidence import Confidence
 from .events import BranchFinished, VerdictGiven
@@ -92,8 +93,8 @@ async def walk(
         if watcher is not None and (await branch.model.capabilities()).logprobs:
             branch.watch = watcher
         outcome = await graph.ainvoke(given, output_keys=OUTPUT)
-    except GraphBubbleUp:
-        raise
+    except (GraphBubbleUp, StorageFailed):
+        raise  # A pause; or the disk does not take what the other branches would say.
     except WeakChain:
         return Walked(_ended(branch, question, "weak"))
     except Exception as error:  # noqa: BLE001 - one branch must not lose the others
@@ -124,7 +125,7 @@ async def check(run: Run, sample: Sample, question: str, emit: Emit, *, name: st
         return sample
     try:
         verdict = await verdict_on(run, sample, question, emit, name=name)
-    except GraphBubbleUp:
+    except (GraphBubbleUp, StorageFailed):
         raise
     except Exception as error:  # noqa: BLE001 - foreign code: the reason is told
         said = f"not verified: {type(error).__name__}: {error}"

@@ -150,9 +150,10 @@ async def run_of(state: State, runtime: Runtime[Context]) -> AsyncIterator[Run]:
         run.timer.cancel()
     run.nodes += 1
     if not run.best:
-        # In another life of the run, perhaps: what it had said is in the state.
+        # In another life of the run, perhaps: what it had said is in the state. A step that called
+        # no tool is there only where it was cut off.
         for message in state.get("messages", ()):
-            if message["role"] == "assistant":
+            if message.get("tool_calls"):
                 run.offer(message["content"], whole=True)
     try:
         yield run

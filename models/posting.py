@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,33 +80,39 @@ class Poster:
         if (record := ledger.recall(payer.call_id, digest)) is not None:
             return list(record.replied["values"])
         started = time.monotonic()
+        model = str(queries[0].body.get("model", "")) if queries else ""
         values: dict[int, list[float]] = {}
         number = tries = 0
         while len(values) < len(queries):
             number += 1
             missing = [index for index in range(len(queries)) if index not in values]
             posts = [Post(self._backend, queries[index]) for index in missing]
+
+            def keep(missing: list[int] = missing, posts: list[Post] = posts) -> None:
+                for index, post in zip(missing, posts, strict=True):
+                    if post.values is not None:
+                        values[index] = post.values
+                if len(values) == len(queries):
+                    told, seconds = {"values": _joined(values)}, time.monotonic() - started
+                    ledger.record("model", model, payer.call_id, digest, asked, told, seconds)
+
             try:
-                await self._attempt(posts, payer, number)
+                await self._attempt(posts, payer, number, keep)
             except CallKnown:
                 continue  # That attempt was made before: by an earlier life of this run, perhaps.
             tries += 1
-            for index, post in zip(missing, posts, strict=True):
-                if post.values is not None:
-                    values[index] = post.values
             errors = [post.error for post in posts if post.error is not None]
             if errors:
                 await self._pause(tries, errors, payer.deadline)
-        every = [value for index in range(len(queries)) for value in values[index]]
-        model = str(queries[0].body.get("model", "")) if queries else ""
-        seconds = time.monotonic() - started
-        ledger.record("model", model, payer.call_id, digest, asked, {"values": every}, seconds)
-        return every
+        return _joined(values)
 
-    async def _attempt(self, posts: Sequence[Post], payer: Payer, number: int) -> None:
+    async def _attempt(
+        self, posts: Sequence[Post], payer: Payer, number: int, keep: Callable[[], None]
+    ) -> None:
         """Send all of `posts` under one reservation, so that none goes out unless all can.
 
-        Whatever happens, it is settled at what they cost. Each keeps its values or its error.
+        Whatever happens, it is settled at what they cost. Each keeps its values or its error, and
+        `keep` is called before they are charged.
         """
         ledger, deadline = payer.ledger, payer.deadline
         left = ledger.seconds_left()
@@ -124,13 +130,16 @@ class Poster:
             raise self.late() from None
         started = time.monotonic()
         try:
-            async with (
-                asyncio.timeout_at(deadline),
-                asyncio.timeout(CALL_TIMEOUT),
-                asyncio.TaskGroup() as group,
-            ):
-                for post in posts:
-                    group.create_task(post.run())
+            try:
+                async with (
+                    asyncio.timeout_at(deadline),
+                    asyncio.timeout(CALL_TIMEOUT),
+                    asyncio.TaskGroup() as group,
+                ):
+                    for post in posts:
+                        group.create_task(post.run())
+            finally:
+                keep()
         except TimeoutError:
             raise self.late() from None
         finally:
@@ -159,6 +168,11 @@ class Poster:
         return DeadlineReached(
             f"the time was up before {self._backend.root_url} had answered everything"
         )
+
+
+def _joined(values: Mapping[int, list[float]]) -> list[float]:
+    """The values of all queries, in order."""
+    return [value for index in range(len(values)) for value in values[index]]
 
 
 class Post:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..budgets import SQLiteStore
-from ..errors import MullError, WrongUsage
+from ..budgets.private import private
+from ..errors import MullError, StorageFailed, WrongUsage
 from .replies import Replies
 from .results import StepResult
 
@@ -37,22 +38,30 @@ class Records:
         return StepResult.from_dict(stored["result"])
 
     def save(self, step: str, item: int | None, fingerprint: str, result: StepResult) -> None:
-        """Store a result. A kill leaves the whole file or none. Raises `MullError`."""
+        """Store a result. A kill leaves the whole file or none. Raises `StorageFailed`."""
         stored = {"fingerprint": fingerprint, "result": result.as_dict()}
         file = self._file(step, item)
         try:
-            write_whole(file, json.dumps(stored, indent=1, ensure_ascii=False))
+            text = json.dumps(stored, indent=1, ensure_ascii=False)
+            write_whole(file, text, opener=private)
         except OSError as error:
-            raise MullError(f"{file}: {error.strerror}. Make room, and use --resume") from error
+            raise StorageFailed(f"{file}: {error.strerror}. Make room, and use --resume") from error
 
     @contextmanager
-    def replies(self, step: str, item: int | None, fingerprint: str) -> Iterator[Replies]:
-        """The replies that a step, or an item, had before it was cut short; none once it ended."""
+    def replies(
+        self, step: str, item: int | None, fingerprint: str, lasting: Container[str]
+    ) -> Iterator[Replies]:
+        """The replies that a step, or an item, had before it was cut short; none once it ended.
+
+        `lasting`: tools whose calls are not forgotten where it failed: they are not made again.
+        """
         replies = Replies(self._replies(step, item), fingerprint)
         try:
             yield replies
+        except StorageFailed:
+            raise  # They are paid: the step goes on with them once there is room.
         except MullError:
-            replies.forget()  # A step that failed is done again, from its beginning.
+            replies.keep_only(lasting)  # A step that failed is done again, from its beginning.
             raise
         replies.forget()
 
@@ -102,12 +111,15 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.close()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one. Raises `OSError`."""
+def write_whole(path: Path, text: str, opener: Callable[[str, int], int] | None = None) -> None:
+    """Write a file so that a kill leaves the old one or the new one. Raises `OSError`.
+
+    `opener`: as `open` takes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # One process writes here, one file after the other: the name need not differ.
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with open(temporary, "w", encoding="utf-8", opener=opener) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ..budgets import Record
-from ..errors import MullError, WrongUsage
+from ..budgets.private import private
+from ..errors import StorageFailed, WrongUsage
 
-LIFE = re.compile(r"^.*?/[0-9a-f]{32}/")
-"""Beginning of a call's id, up to the key of the agent's run: each life of a step has another."""
-
-Key = tuple[int, str, str]
-"""Attempt, id and digest of a call."""
+Key = tuple[str, str]
+"""Id and digest of a call."""
 
 
 class Replies:
     """What the calls of one step, or of one item, were answered, in a file of JSON lines.
 
-    A line is written before its call is settled. The last one may be torn by a kill: it is cut off.
+    A `Recorder`, for the ledgers of its tries. A line is written before its call is settled. The
+    last one may be torn by a kill: it is cut off.
 
     Args:
         fingerprint: Of the step: replies to another question, or to other tools, do not count.
@@ -35,29 +34,57 @@ class Replies:
         self._fingerprint = fingerprint
         self._known = self._read()
 
-    def attempt(self, number: int) -> Attempt:
-        """Those of one try of the step. A further try makes its calls anew."""
-        return Attempt(self, number)
+    def keep(self, record: Record) -> None:
+        """See `Recorder.keep`. What was asked is left out: nobody reads it here.
 
-    def find(self, key: Key) -> Record | None:
-        """The record of a call; None: it was not answered."""
-        return self._known.get(key)
-
-    def add(self, key: Key, record: Record) -> None:
-        """Write a record down. Raises `MullError` where the disk does not take it."""
-        fields = {"fingerprint": self._fingerprint, "key": key, "record": asdict(record)}
+        Raises `StorageFailed` where the disk does not take it.
+        """
+        kept = replace(record, asked={})
         try:
-            with self._path.open("ab") as file:
-                file.write(json.dumps(fields).encode() + b"\n")
+            with open(self._path, "ab", buffering=0, opener=private) as file:
+                end, left = file.tell(), self._line(kept)
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                except OSError:
+                    file.truncate(end)  # The next record must not be written after half of one.
+                    raise
         except OSError as error:
-            raise MullError(
-                f"{self._path}: {error.strerror}. Make room, and go on with --resume"
-            ) from error
-        self._known[key] = record
+            raise self._full(error) from error
+        self._known[record.call_id, record.digest] = kept
+
+    def recall(self, root: str, call_id: str, digest: str) -> Record | None:
+        """See `Recorder.recall`."""
+        return self._known.get((call_id, digest))
+
+    def keep_only(self, tools: Container[str]) -> None:
+        """Forget all but the calls of these tools.
+
+        What a step that failed was told would only make it fail again. Raises `StorageFailed`
+        where it cannot be written.
+        """
+        lasting = [one for one in self._known.values() if one.kind == "tool" and one.name in tools]
+        self._known = {(one.call_id, one.digest): one for one in lasting}
+        if not lasting:
+            return self.forget()
+        draft = self._path.with_name(f".{self._path.name}.tmp")
+        try:
+            with open(draft, "wb", opener=private) as file:
+                file.writelines(map(self._line, lasting))
+            os.replace(draft, self._path)
+        except OSError as error:
+            raise self._full(error) from error
 
     def forget(self) -> None:
         """The step has ended: remove the file."""
         self._path.unlink(missing_ok=True)
+
+    def _line(self, record: Record) -> bytes:
+        fields = {"fingerprint": self._fingerprint, "record": asdict(record)}
+        return json.dumps(fields).encode() + b"\n"
+
+    def _full(self, error: OSError) -> StorageFailed:
+        return StorageFailed(f"{self._path}: {error.strerror}. Make room, and go on with --resume")
 
     def _read(self) -> dict[Key, Record]:
         try:
@@ -72,28 +99,8 @@ class Replies:
             for line in lines:
                 fields: dict[str, Any] = json.loads(line)
                 if fields["fingerprint"] == self._fingerprint:
-                    attempt, call, digest = fields["key"]
-                    known[attempt, call, digest] = Record(**fields["record"])
+                    record = Record(**fields["record"])
+                    known[record.call_id, record.digest] = record
         except (ValueError, KeyError, TypeError) as error:
             raise WrongUsage(f"{self._path}: not the replies of a step: delete it") from error
         return known
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try of a step. A `Recorder`, for its ledger."""
-
-    replies: Replies
-    number: int
-
-    def keep(self, record: Record) -> None:
-        """See `Recorder.keep`. What was asked is left out: nobody reads it here."""
-        key = self._key(record.call_id, record.digest)
-        self.replies.add(key, replace(record, asked={}))
-
-    def recall(self, root: str, call_id: str, digest: str) -> Record | None:
-        """See `Recorder.recall`."""
-        return self.replies.find(self._key(call_id, digest))
-
-    def _key(self, call_id: str, digest: str) -> Key:
-        return self.number, LIFE.sub("", call_id), digest

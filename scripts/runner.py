@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,13 +17,13 @@ from ..errors import MullError
 from ..graphs import InvalidOutput, OutputType, Settings
 from ..graphs.approvals import Approver
 from ..models import BackendError, Model
+from ..tools.registry import resolve_tools
 from .check import needed
 from .errors import StepFailed
 from .functions import call_function
 from .records import Records, write_whole
-from .replies import Replies
 from .results import State, StepResult, gathered
-from .shares import part
+from .shares import beyond, part
 from .step import Step
 from .templates import evaluate, namespace, render
 
@@ -100,11 +99,7 @@ async def _result(means: Means, step: Step) -> StepResult:
     try:
         if step.when is not None and not evaluate(step.when, names):
             return StepResult(state="skipped")
-        account = means.ledger.child(
-            # A step that a kill cut short starts afresh; only the whole budget remembers.
-            f"{step.id}-{uuid.uuid4().hex[:8]}",
-            part(means.ledger.budget, step.share),
-        )
+        account = _account(means, step)
         if step.foreach is None:
             means.watch(Progress(step=step.id, state="running"))
             return await _kept(means, step, account, names, seen, None)
@@ -112,6 +107,15 @@ async def _result(means: Means, step: Step) -> StepResult:
     except MullError as error:
         return _failed(error, account)
     return await _each(means, step, account, names, seen, items)
+
+
+def _account(means: Means, step: Step) -> Ledger:
+    """A step's account, under the same name in each life of the run: a call is known again by it.
+
+    A life may spend a whole share; what the lives before it spent counts in the whole budget alone.
+    """
+    before = means.ledger.child(step.id).spent()
+    return means.ledger.child(step.id, beyond(before, part(means.ledger.budget, step.share)))
 
 
 async def _each(
@@ -161,9 +165,16 @@ async def _kept(
     records = means.records
     result = None if records is None else records.load(step.id, index, mark)
     if result is None:
-        with nullcontext() if records is None else records.replies(step.id, index, mark) as replies:
+        acting = {tool.name for tool in resolve_tools(_tools(means, step)) if tool.side_effects}
+        with (
+            nullcontext()
+            if records is None
+            else records.replies(step.id, index, mark, acting) as replies
+        ):
             async with means.at_once:
-                result = await _tried(means, step, account, question, seen, names, replies)
+                own = account.child(mark[:16], recorder=replies)
+                result = await _tried(means, step, own, question, seen, names)
+                result = replace(result, usage=account.spent())
             if records is not None:
                 records.save(step.id, index, mark, result)
     if step.output is not None:
@@ -178,20 +189,15 @@ async def _tried(
     question: str,
     seen: Mapping[str, Any],
     names: Mapping[str, Any],
-    replies: Replies | None,
 ) -> StepResult:
     """One result, tried as often as the step allows. Raises `MullError` after the last."""
     attempt = 0
     while True:
         try:
             if step.python is None:
-                payer = account
-                if replies is not None:
-                    payer = account.child(f"try{attempt}", recorder=replies.attempt(attempt))
-                result = await _asked(means, step, payer, question, attempt)
-            else:
-                result = await _called(means, step, seen, names)
-            return replace(result, usage=account.spent())
+                payer = account.child(f"try{attempt}")
+                return await _asked(means, step, payer, question, attempt)
+            return await _called(means, step, seen, names)
         except (BackendError, InvalidOutput, StepFailed) as error:
             final = isinstance(error, StepFailed) and error.final
             if final or attempt >= step.retry:
@@ -205,7 +211,8 @@ async def _asked(
     if not question:
         raise StepFailed("its question is empty", final=True)
     wanted = means.types.get(step.id)
-    answer = await agent_for(means, step, account, attempt).arun(question, output_type=wanted)
+    agent = agent_for(means, step, account, attempt)
+    answer = await agent.arun(question, output_type=wanted, key="run")
     if not answer.text or (wanted and answer.output is None and answer.stopped != "answered"):
         ended = answer.stopped in ("budget", "deadline")
         why = answer.trace[-1]["reason"] if answer.trace else answer.stopped
@@ -239,13 +246,17 @@ def agent_for(means: Means, step: Step, account: Ledger, attempt: int = 0) -> Ag
     seed = None if means.seed is None else means.seed + attempt * ANOTHER
     return Agent(
         means.model,
-        tools=[means.tools.get(name, name) for name in step.tools],
+        tools=_tools(means, step),
         depth=step.depth,
         verifier=step.verify,
         settings=Settings(seed=seed),
         approve=means.approve,
         ledger=account,
     )
+
+
+def _tools(means: Means, step: Step) -> list[Any]:
+    return [means.tools.get(name, name) for name in step.tools]
 
 
 def _items(step: Step, names: Mapping[str, Any]) -> list[Any]:

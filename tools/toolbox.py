@@ -65,6 +65,11 @@ class Toolbox:
         """Whether a call of this tool needs approval, and two equal ones are two calls."""
         return name in self._tools and self._tools[name].side_effects
 
+    @property
+    def acting(self) -> frozenset[str]:
+        """Names of the tools with side effects."""
+        return frozenset(name for name in self._tools if self.has_side_effects(name))
+
     def has_session(self, name: str) -> bool:
         """Whether a call of this tool may build on what earlier ones left in its session."""
         return isinstance(self._tools.get(name), PythonTool)
@@ -85,6 +90,7 @@ class Toolbox:
         memory: dict[str, ToolResult],
         shared: Memo[ToolResult] | None = None,
         approved: bool = False,
+        anew: bool = False,
         seconds: float | None = None,
     ) -> ToolResult:
         """Make one call as the model wrote it. A failure is an outcome, told in one line.
@@ -95,6 +101,8 @@ class Toolbox:
 
         Args:
             approved: A tool with side effects is not run without it.
+            anew: Make it even where an earlier life of the run made it: others build on what it
+                leaves behind.
             seconds: What the run can spare; the tool's own limit holds as well.
 
         Raises `BudgetExhausted` when no tool call is left.
@@ -108,7 +116,7 @@ class Toolbox:
 
         async def run() -> ToolResult:
             with executing(tool, given, ledger, call_id) as span:
-                made = await self._run(tool, given, ledger, call_id, scope, seconds)
+                made = await self._run(tool, given, ledger, call_id, scope, seconds, anew)
                 return executed(span, made)
 
         if tool.pure and not tool.side_effects:
@@ -149,6 +157,7 @@ class Toolbox:
         call_id: str,
         scope: Scope,
         seconds: float | None,
+        anew: bool,
     ) -> ToolResult:
         """Reserve, run under the timeout, settle. A call whose answer was kept is not made again.
 
@@ -156,7 +165,7 @@ class Toolbox:
         begun it: whether it was carried out is not known.
         """
         digest = "" if ledger.recorder is None else digest_of({"tool": tool.name, "given": given})
-        if (record := ledger.recall(call_id, digest)) is not None:
+        if not anew and (record := ledger.recall(call_id, digest)) is not None:
             return replace(read(record.replied), recalled=True)
         hold, number = None, 0
         while hold is None:
@@ -164,11 +173,12 @@ class Toolbox:
             try:
                 bound = Bound(tool_calls=1, seconds=tool.timeout, called=tool.name)
                 hold = await ledger.reserve(f"{call_id}#{number}", bound)
-            except CallKnown:
-                if tool.side_effects:
+            except CallKnown as error:
+                unknown = ledger.recorder is not None and error.entry.state != "settled"
+                if tool.side_effects and unknown:
                     return ToolResult(UNKNOWN.format(tool=tool.name), failed=True)
                 continue  # An earlier life of this run made that attempt.
-        started = time.monotonic()
+        started, ended = time.monotonic(), False
         try:
             paid = scope.paid_by(ledger, call_id)
             output = await self._guarded(tool, given, ledger, paid, seconds)
@@ -176,8 +186,9 @@ class Toolbox:
             if ledger.recorder is not None:
                 asked, seconds = {"arguments": dict(given)}, result.seconds
                 ledger.record("tool", tool.name, call_id, digest, asked, written(result), seconds)
+            ended = True
         finally:
-            ledger.settle(hold, Usage(tool_calls=1))
+            ledger.settle(hold, Usage(tool_calls=1), ended=ended)
         return result
 
     def _result(self, output: ToolOutput, seconds: float) -> ToolResult:

@@ -42,8 +42,8 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
                 once[key] = group.create_task(work)
             tasks.append(once[key])
     run.tell_state(emit)
-    made = [call for call, task in zip(calls, tasks, strict=True) if not task.result().recalled]
-    lost = _lost_sessions(run, state, made)
+    recalled = [task.result().recalled for task in tasks]
+    lost = _lost_sessions(run, state, calls, recalled)
     messages: list[Message] = []
     for call, task in zip(calls, tasks, strict=True):
         outcome = task.result()
@@ -55,32 +55,41 @@ async def _act(run: Run, state: State, emit: Emit) -> State:
         )
         text = outcome.text
         if call["function"]["name"] in lost:
-            text = f"{run.prompt('act.restarted', RESTARTED)}\n{text}"
+            restarted = run.prompt("act.restarted", RESTARTED)
+            # A call that was made before it is an earlier one.
+            text = "\n".join([text, restarted] if outcome.recalled else [restarted, text])
         messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
     return {"messages": messages, "trace": run.news()}
 
 
 def _decided(run: Run, calls: Sequence[ToolCallMessage], turn: int) -> Mapping[str, Approval]:
     """What a person said of the calls with side effects, where the run pauses for one."""
-    if run.approver is not ask or run.ledger.left().tool_calls == 0:
+    if run.approver is not ask:
         return {}
     requests: dict[str, ApprovalRequest] = {}
     for index, call in enumerate(calls):
         name, arguments = call["function"]["name"], call["function"]["arguments"]
-        if run.toolbox.has_side_effects(name) and run.toolbox.wrong(name, arguments) is None:
+        call_id = f"act.{turn}.{index}"
+        if not run.toolbox.has_side_effects(name) or _too_late(run, call_id):
+            continue
+        if run.toolbox.wrong(name, arguments) is None:
             request = ApprovalRequest(tool=name, arguments=arguments, branch=run.branch)
-            requests[f"act.{turn}.{index}"] = request
+            requests[call_id] = request
     return paused(requests)
 
 
-def _lost_sessions(run: Run, state: State, calls: Sequence[ToolCallMessage]) -> set[str]:
+def _lost_sessions(
+    run: Run, state: State, calls: Sequence[ToolCallMessage], recalled: Sequence[bool]
+) -> set[str]:
     """Tools whose session began in a life of this run that has ended, and is new now."""
     earlier = {
         call["function"]["name"]
         for message in state["messages"][:-1]
         for call in message.get("tool_calls", ())
     }
-    now = {call["function"]["name"] for call in calls}
+    now: set[str] = set()
+    for call, before in zip(calls, recalled, strict=True):
+        (earlier if before else now).add(call["function"]["name"])
     fresh = {name for name in now - run.used if run.toolbox.has_session(name)}
     run.used |= now
     return fresh & earlier
@@ -91,7 +100,8 @@ async def _call(
 ) -> ToolResult:
     name, arguments = call["function"]["name"], call["function"]["arguments"]
     ASKED_AS.set(call["id"])
-    emit(ToolStarted(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
+    edited = None if decided is None else decided.arguments
+    emit(ToolStarted(branch=run.branch, id=call["id"], tool=name, arguments=edited or arguments))
     outcome = run.toolbox.wrong(name, arguments)
     if outcome is None and run.toolbox.has_side_effects(name):
         outcome = await _with_approval(run, call, call_id, decided, emit)
@@ -118,7 +128,7 @@ async def _with_approval(
 ) -> ToolResult:
     """Ask first. A refusal costs nothing; arguments that were changed are told to the model."""
     name, arguments = call["function"]["name"], call["function"]["arguments"]
-    if run.ledger.left().tool_calls == 0:
+    if _too_late(run, call_id):
         return ToolResult(EXHAUSTED, failed=True)
     if decided is None:
         emit(ApprovalNeeded(branch=run.branch, id=call["id"], tool=name, arguments=arguments))
@@ -135,6 +145,11 @@ async def _with_approval(
     outcome = await _made(run, name, approval.arguments, call_id, approved=True)
     edited = run.prompt("act.edited", EDITED).format(arguments=approval.arguments)
     return replace(outcome, text=f"{edited}\n{outcome.text}")
+
+
+def _too_late(run: Run, call_id: str) -> bool:
+    """Whether no tool call is left for it, and none was begun in an earlier life of the run."""
+    return run.ledger.left().tool_calls == 0 and not run.ledger.knows(f"{call_id}#1")
 
 
 async def _made(

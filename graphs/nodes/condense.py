@@ -17,13 +17,10 @@ LEAST = 64
 """Output tokens below which notes are not worth their call."""
 
 
-async def condensed(
-    run: Run, notes: Notes | None, exchanges: Sequence[Exchange], emit: Emit
-) -> tuple[Notes | None, int]:
-    """The notes after what is too long was condensed, and the bytes that the history may have.
+async def measured(run: Run) -> int:
+    """The bytes that a run's history may have: of what it may spend and its model can read.
 
-    Where the budget cannot pay or the backend fails, the notes stay as they were: the run goes on
-    with the newest turns, and the next run tries again.
+    Measured once, before anything is spent: a run that is resumed must find the same.
     """
     capabilities = await run.model.capabilities()
     left = run.ledger.left(landing=False).tokens
@@ -31,6 +28,18 @@ async def condensed(
     room = int(tokens * run.model.typical.bytes_per_token)
     if left is not None and not capabilities.counts_prompts:
         room = min(room, left // 4)  # Each byte is reserved as a token.
+    return room
+
+
+async def condensed(
+    run: Run, notes: Notes | None, exchanges: Sequence[Exchange], room: int, emit: Emit
+) -> Notes | None:
+    """The notes after what does not fit into `room` bytes was condensed.
+
+    Where the budget cannot pay or the backend fails, the notes stay as they were: the run goes on
+    with the newest turns, and the next run tries again.
+    """
+    tokens = int(room / run.model.typical.bytes_per_token)
     number = 0
     while old := overlong(notes, exchanges, room):
         if run.ledger.left().calls == 1:
@@ -57,7 +66,7 @@ async def condensed(
         run.note("condense", f"{len(part)} turns, up to turn {part[-1].number}", reply)
         if size([user(notes["text"])]) > room // 2:
             break  # Notes as long as that leave no room: the newest turns are cut to fit.
-    return notes, room
+    return notes
 
 
 def _readable(old: Sequence[Exchange], room: int) -> list[Exchange]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
@@ -44,6 +45,7 @@ async def _land(run: Run, state: State, emit: Emit) -> State:
             reply = await run.ask(
                 Request(
                     messages=await _messages(run, state),
+                    identity=_identity(state),
                     max_tokens=_wanted(run.output),
                     response_format=format_of(run, form_of(run), reasoned=False),
                 ),
@@ -124,6 +126,12 @@ async def _messages(run: Run, state: State) -> list[Message]:
         if not notes or all(need <= room for room in rooms):
             return messages
         notes = notes[1:]
+
+
+def _identity(state: State) -> str:
+    """What the landing answers, whatever of its notes there is room for."""
+    told = [state["question"], state.get("history", []), state.get("messages", [])]
+    return json.dumps(told)
 
 
 def _wanted(output: OutputType | None) -> int:

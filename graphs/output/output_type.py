@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import isroutine
 from typing import Any
@@ -118,19 +118,21 @@ class OutputType:
         raise Unreadable(told or "there is no JSON in it")
 
 
-def resolve_output(wanted: Any) -> OutputType:
+def resolve_output(wanted: Any, *, name: str = "") -> OutputType:
     """The type that a caller asked for.
 
     Args:
         wanted: A JSON schema as a dict (the output is then plain dicts, lists and scalars), or
             what pydantic validates: a model, a dataclass, `list[Invoice]`, `int`, `Literal[…]`.
+        name: Of a schema, in place of its title.
 
     Raises `WrongUsage` for anything else.
     """
     if isinstance(wanted, OutputType):
         return wanted
     if isinstance(wanted, Mapping):
-        return _of_schema(dict(wanted))
+        made = _of_schema(dict(wanted))
+        return replace(made, name=name) if name else made
     if wanted is None or isinstance(wanted, str) or isroutine(wanted):
         raise WrongUsage(f"output_type={wanted!r} is no type: give a type, or a JSON schema")
     return _of_type(wanted)

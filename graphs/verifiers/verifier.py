@@ -84,7 +84,8 @@ class Means:
     ) -> list[ToolResult]:
         """Run one piece of code after another in one fresh sandbox, up to the first that fails.
 
-        Each may take `seconds` and counts as one tool call. Raises as `python` does.
+        Each may take `seconds` and counts as one tool call. Several are run anew in each life of a
+        run: what one leaves behind for the next is in no record. Raises as `python` does.
         """
         toolbox, scope = Toolbox([PythonTool(timeout=seconds)]), Scope(call_id)
         results: list[ToolResult] = []
@@ -97,6 +98,7 @@ class Means:
                     call_id=f"{call_id}.{number}",
                     scope=scope,
                     memory={},
+                    anew=len(codes) > 1,
                     seconds=self.seconds,
                 )
                 results.append(result)

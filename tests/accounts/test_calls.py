@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import stat
 
 import pytest
 from fault_server import FaultServer, Reply
@@ -100,6 +102,15 @@ async def test_a_trace_costs_no_call_more_and_leaves_out_logprobs(
     assert [line["replied"]["text"] for line in lines] == [SURE, SURE]
     assert "logprobs" not in lines[0]["replied"]
     assert ledger.spent().calls == len(server.requests) == 2
+
+
+def test_a_trace_is_its_owners_alone(desk: Desk) -> None:
+    umask = os.umask(0)
+    try:
+        with TraceRecorder(desk.events):
+            assert stat.S_IMODE(desk.events.stat().st_mode) == 0o600
+    finally:
+        os.umask(umask)
 
 
 def test_a_trace_that_cannot_be_written_is_told(desk: Desk) -> None:

@@ -1,7 +1,8 @@
 """Artifacts: a list that grows costs what is added; threads keep apart; what is deleted is gone."""
 
-import sqlite3
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from mull.agents.artifacts import Artifacts, Item, ThreadArtifacts
 from mull.budgets import Record
+from mull.errors import StorageFailed
 
 ITEMS = st.lists(st.tuples(st.sampled_from(["msgpack", "json", "null"]), st.binary(max_size=40)))
 
@@ -22,8 +24,12 @@ def artifacts(tmp_path: Path) -> Iterator[Artifacts]:
     made.close()
 
 
-def in_memory() -> Artifacts:
-    return Artifacts(Path(":memory:"))
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[ThreadArtifacts]]:
+    """Threads of one file, none of which was used before."""
+    made = Artifacts(tmp_path_factory.mktemp("fresh") / "artifacts.sqlite")
+    yield (made.of(str(number)) for number in itertools.count())
+    made.close()
 
 
 def item(number: int, size: int = 100) -> Item:
@@ -45,16 +51,18 @@ def record(call_id: str, messages: list[str]) -> Record:
 
 
 @given(ITEMS)
-def test_a_list_comes_back_as_it_was_put(items: list[Item]) -> None:
-    thread = in_memory().of("x")
+def test_a_list_comes_back_as_it_was_put(
+    fresh: Iterator[ThreadArtifacts], items: list[Item]
+) -> None:
+    thread = next(fresh)
     assert thread.get(thread.put(items)) == items
 
 
 @given(ITEMS, ITEMS)
 def test_two_lists_have_one_name_exactly_where_they_are_equal(
-    one: list[Item], other: list[Item]
+    fresh: Iterator[ThreadArtifacts], one: list[Item], other: list[Item]
 ) -> None:
-    thread = in_memory().of("x")
+    thread = next(fresh)
     assert (thread.put(one) == thread.put(other)) is (one == other)
     assert thread.get(thread.put(one)) == one
 
@@ -81,10 +89,41 @@ def test_another_life_adds_to_a_list_and_does_not_write_it_anew(artifacts: Artif
 def test_two_threads_do_not_share(artifacts: Artifacts) -> None:
     one, other = artifacts.of("one"), artifacts.of("other")
     name = one.put([item(1)])
-    assert other.get(name) == []
+    with pytest.raises(StorageFailed, match="a piece of 'other' is missing"):
+        other.get(name)
     assert other.put([item(1)]) == name
     one.delete()
-    assert (one.get(name), other.get(name)) == ([], [item(1)])
+    assert other.get(name) == [item(1)]
+    with pytest.raises(StorageFailed, match="a piece of 'one' is missing"):
+        one.get(name)
+
+
+def test_a_list_of_which_a_piece_is_gone_is_told_and_not_taken_for_a_shorter_one(
+    artifacts: Artifacts,
+) -> None:
+    thread = artifacts.of("x")
+    first = thread.put([item(1)])
+    name = thread.put([item(1), item(2)])
+    artifacts.execute("DELETE FROM pieces WHERE digest = ?", (first,))
+    with pytest.raises(StorageFailed, match=r"artifacts\.sqlite: a piece of 'x' is missing"):
+        thread.get(name)
+
+
+def test_a_power_cut_takes_nothing_that_was_written(artifacts: Artifacts) -> None:
+    assert artifacts.execute("PRAGMA synchronous") == [(2,)]  # FULL
+
+
+def test_a_call_and_what_it_said_are_kept_together_or_not_at_all(artifacts: Artifacts) -> None:
+    artifacts.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+    )
+    thread = artifacts.of("x")
+    with pytest.raises(StorageFailed, match=r"artifacts\.sqlite: disk full"):
+        thread.keep(record("1", ["one"]))
+    assert thread.size() == 0
+    artifacts.execute("DROP TRIGGER full")
+    thread.keep(record("1", ["one"]))
+    assert thread.records() == [record("1", ["one"])]
 
 
 def test_a_record_comes_back_as_it_was_kept(artifacts: Artifacts) -> None:
@@ -115,10 +154,29 @@ def test_what_is_deleted_is_gone_from_every_table(artifacts: Artifacts) -> None:
         assert artifacts.execute(f"SELECT count(*) FROM {table}") == [(0,)]
 
 
+def test_what_is_outdated_is_kept_and_not_recalled_but_for_the_tools_named(
+    artifacts: Artifacts,
+) -> None:
+    thread = artifacts.of("x")
+    said, sent, found = (record(f"1/{name}", ["one"]) for name in ("think", "send", "search"))
+    sent = replace(sent, kind="tool", name="send")
+    found, other = replace(found, kind="tool", name="search"), record("2/think", ["one"])
+    kept = [said, sent, found, other]
+    for one in kept:
+        thread.keep(one)
+    for _ in range(2):
+        thread.outdate("run", "1/", ["send"])
+        recalled = [thread.recall("run", one.call_id, "d") for one in kept]
+        assert recalled == [None, sent, None, other]
+    assert [replace(one, digest="d") for one in thread.records()] == kept
+    thread.keep(said)
+    assert thread.recall("run", said.call_id, "d") == said
+
+
 def test_rows_are_written_all_or_none(artifacts: Artifacts) -> None:
     rows = [("x", "a", "", "json", b"1"), ("x", "a", "", "json", b"2")]
-    with pytest.raises(sqlite3.IntegrityError):
-        artifacts.insert("INSERT INTO pieces VALUES (?, ?, ?, ?, ?)", rows)
+    with pytest.raises(StorageFailed, match="UNIQUE"):
+        artifacts.write(("INSERT INTO pieces VALUES (?, ?, ?, ?, ?)", rows))
     assert artifacts.execute("SELECT count(*) FROM pieces") == [(0,)]
 
 

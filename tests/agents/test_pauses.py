@@ -420,6 +420,21 @@ async def test_a_call_that_was_begun_when_its_process_was_killed_is_not_made_aga
     assert "whether it was carried out is not known" in told
 
 
+async def test_a_decision_against_one_that_was_made_before_a_kill_is_turned_down(
+    bank: Bank,
+) -> None:
+    bank.server.reply = paying(BOB)
+    answer = await bank.thread().arun("How many?")
+    [waiting] = answer.pending
+    said = {"approve": True, "reason": ""}
+    bank.thread()._store.decide("x", {waiting.id: said})  # And then the process was killed.
+    with pytest.raises(WrongUsage, match="before, otherwise"):
+        await bank.thread().aresume({waiting.id: "reject: too much"})
+    assert (await bank.thread().ainterrupted(), bank.sent) == (True, [])
+    answer = await bank.thread().aresume({waiting.id: "approve"})
+    assert (answer.stopped, bank.sent) == ("answered", [("bob", 5)])
+
+
 async def test_a_decision_that_was_made_before_a_kill_stands(
     server: FaultServer, tmp_path: Path, lives: Lives
 ) -> None:
@@ -432,8 +447,9 @@ async def test_a_decision_that_was_made_before_a_kill_stands(
         await until(lambda: life.over or bool(sent(tmp_path)), PATIENCE)
     thread = Bank(server, tmp_path).thread()
     assert await thread.apending() == ()
-    await thread.aresume({waiting.id: "reject: too late"})
-    assert "too late" not in json.dumps(server.requests[-1].body["messages"])
+    with pytest.raises(WrongUsage, match="before, otherwise"):
+        await thread.aresume({waiting.id: "reject: too late"})
+    assert (await thread.aresume()).stopped == "answered"
 
 
 async def test_two_who_decide_at_once_make_one_call(bank: Bank) -> None:

@@ -12,6 +12,7 @@ from langgraph.types import Interrupt, Send
 
 from mull.agents.artifacts import Artifacts
 from mull.agents.serde import SMALL, ArtifactSerde
+from mull.errors import StorageFailed
 
 NAMES = st.text(min_size=1, max_size=8) | st.sampled_from(["mull:list", "mull:one"])
 PLAIN = st.recursive(
@@ -31,8 +32,12 @@ def artifacts(tmp_path: Path) -> Iterator[Artifacts]:
     made.close()
 
 
-def in_memory() -> ArtifactSerde:
-    return ArtifactSerde(Artifacts(Path(":memory:")).of("x"))
+@pytest.fixture(scope="module")
+def serde(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArtifactSerde]:
+    """A serialiser over a thread that other tests have used."""
+    made = Artifacts(tmp_path_factory.mktemp("serde") / "artifacts.sqlite")
+    yield ArtifactSerde(made.of("x"))
+    made.close()
 
 
 def checkpoint(**values: Any) -> dict[str, Any]:
@@ -40,21 +45,20 @@ def checkpoint(**values: Any) -> dict[str, Any]:
 
 
 @given(VALUES)
-def test_a_write_comes_back_as_it_was(value: Any) -> None:
-    serde = in_memory()
+def test_a_write_comes_back_as_it_was(serde: ArtifactSerde, value: Any) -> None:
     assert serde.loads_typed(serde.dumps_typed(value)) == value
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
-def test_a_checkpoint_comes_back_as_it_was(values: dict[str, Any]) -> None:
-    serde = in_memory()
+def test_a_checkpoint_comes_back_as_it_was(serde: ArtifactSerde, values: dict[str, Any]) -> None:
     whole = checkpoint(**values)
     assert serde.loads_typed(serde.dumps_typed(whole)) == whole
 
 
 @given(VALUES)
-def test_what_langgraph_puts_around_a_value_comes_back_as_well(value: Any) -> None:
-    serde = in_memory()
+def test_what_langgraph_puts_around_a_value_comes_back_as_well(
+    serde: ArtifactSerde, value: Any
+) -> None:
     for around in (Send("chain", {"question": value}), [Interrupt(value, id="1")]):
         assert serde.loads_typed(serde.dumps_typed(around)) == around
 
@@ -96,3 +100,12 @@ def test_another_life_of_the_thread_reads_what_was_written(artifacts: Artifacts)
     whole = checkpoint(messages=["so " * 200, "then"], text="so " * 500)
     data = ArtifactSerde(artifacts.of("x")).dumps_typed(whole)
     assert ArtifactSerde(artifacts.of("x")).loads_typed(data) == whole
+
+
+@pytest.mark.parametrize("value", [["so " * 200, "then"], "so " * 500])
+def test_a_checkpoint_that_names_what_is_gone_is_told(artifacts: Artifacts, value: Any) -> None:
+    serde = ArtifactSerde(artifacts.of("x"))
+    data = serde.dumps_typed(checkpoint(value=value))
+    artifacts.of("x").delete()
+    with pytest.raises(StorageFailed, match="a piece of 'x' is missing"):
+        serde.loads_typed(data)

@@ -23,6 +23,8 @@ from thread_lives import PATIENCE, Life, Lives, to_the_end
 from mull import Agent
 from mull.agents import Thread, ThreadStore
 from mull.budgets import Ledger
+from mull.graphs import InvalidOutput
+from mull.models import BackendError, MalformedReply
 
 KILLS = 2
 MOST = {"reason": 1, "auto": 1, "vote": 3, "reflect": 3, "search": 3}
@@ -204,3 +206,75 @@ async def test_a_session_that_ended_with_its_process_is_told_of_even_where_its_l
     assert told[:2] == ["41", "waited"]
     assert told[2].startswith("[The session was restarted")
     watched.store.close()
+
+
+async def test_a_call_beside_one_that_is_kept_is_told_that_its_session_is_new(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    """The turn was cut off between two calls of one session."""
+    watched = Watched(tmp_path)
+    builds_on = "import time\nif 'x' in globals(): time.sleep(600)\nprint(x)"
+
+    def reply(body: Any) -> Reply:
+        if any(message["role"] == "tool" for message in body["messages"]):
+            return Reply("Answer: 42")
+        return Reply(tool_calls=[("python", {"code": c}) for c in ("x = 41; print(x)", builds_on)])
+
+    def thread() -> Thread:
+        url = server.base_url
+        agent = Agent("m", base_url=url, threads=tmp_path, depth="reason", tools=["python"])
+        return agent.thread("x")
+
+    server.reply = reply
+    task = asyncio.create_task(thread().arun("How many?"))
+    await until(lambda: task.done() or watched.records() == 2, PATIENCE)
+    task.cancel()
+    await asyncio.wait([task])
+    await thread().aresume()
+    told = [m["content"] for m in server.requests[-1].body["messages"] if m["role"] == "tool"]
+    assert told[0].startswith("41\n[The session was restarted")
+    assert told[1].startswith("[The session was restarted")
+    assert "NameError" in told[1]
+    watched.store.close()
+
+
+# --- runs that failed
+
+
+async def test_a_run_that_failed_over_an_empty_reply_asks_again_when_it_is_resumed(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    thread = Agent("m", base_url=server.base_url, threads=tmp_path, depth="direct").thread("x")
+    server.reply = ""
+    for _ in range(2):
+        with pytest.raises(MalformedReply):
+            await (thread.aresume() if await thread.ainterrupted() else thread.arun("How many?"))
+    server.reply = "Answer: 42"
+    assert (await thread.aresume()).final == "42"
+    assert len(server.requests) == 3
+    assert thread.spent().calls == 3
+
+
+async def test_a_run_that_failed_over_its_output_asks_again_when_it_is_resumed(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    thread = Agent("m", base_url=server.base_url, threads=tmp_path, depth="direct").thread("x")
+    server.reply = "I am sorry."
+    with pytest.raises(InvalidOutput):
+        await thread.arun("How many?", output_type=int)
+    server.reply = "Answer: 42"
+    assert (await thread.aresume(output_type=int)).output == 42
+
+
+async def test_what_was_said_before_the_backend_failed_is_not_paid_again(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    """The run failed for want of a reply, between two calls of one step."""
+    thread = Agent("m", base_url=server.base_url, threads=tmp_path, depth="direct").thread("x")
+    server.reply, server.fault = "I am sorry.", itertools.chain(["none"], ["status_401"] * 9)
+    with pytest.raises(BackendError):
+        await thread.arun("How many?", output_type=int)
+    server.reply, server.fault = "Answer: 42", "none"
+    assert (await thread.aresume(output_type=int)).output == 42
+    asked = [json.dumps(e.body["messages"]) for e in server.requests if e.fault == "none"]
+    assert len(asked) == len(set(asked)) == 2

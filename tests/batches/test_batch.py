@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import sqlite3
+import stat
 import threading
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from leftovers import Leftovers, check_books, until
 from mull.agents import Agent
 from mull.batches import Batch, Progress, Report
 from mull.budgets import Budget, Ledger, Price, SQLiteStore
-from mull.errors import WrongUsage
+from mull.errors import StorageFailed, WrongUsage
 from mull.models import KeyRefused, Model, Profile, Unreachable
 
 
@@ -307,3 +310,36 @@ def test_concurrency_is_at_least_one(work: Work) -> None:
         Batch(lambda ledger: Agent(work.model, ledger=ledger), concurrency=0).run(
             work.questions, work.results
         )
+
+
+@pytest.mark.parametrize(("file", "table"), [("replies", "records"), ("ledger", "calls")])
+async def test_a_full_disk_ends_the_batch_and_what_was_answered_is_kept(
+    work: Work, server: FaultServer, file: str, table: str
+) -> None:
+    await work.start()
+    work.ask(*({"id": number, "question": f"{number}?"} for number in range(20)))
+    path = work.folder / f"out.jsonl.{file}"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            f"CREATE TRIGGER full BEFORE INSERT ON {table} "
+            "BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+        )
+    with pytest.raises(StorageFailed, match=rf"out\.jsonl\.{file}: disk is full"):
+        await work.start(batch={"concurrency": 2})
+    assert set(work.rows()) == {"a", "b", "c"}
+    assert len(server.requests) <= 3 + 2
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TRIGGER full")
+    assert (await work.start()).stopped == "finished"
+
+
+async def test_the_account_and_the_replies_are_their_owners_alone(
+    work: Work, server: FaultServer
+) -> None:
+    before = os.umask(0)
+    try:
+        await work.start()
+    finally:
+        os.umask(before)
+    for file in ("ledger", "replies"):
+        assert stat.S_IMODE((work.folder / f"out.jsonl.{file}").stat().st_mode) == 0o600

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from mull.budgets import (
     Usage,
 )
 from mull.budgets import ledger as ledger_module
-from mull.errors import WrongUsage
+from mull.errors import StorageFailed, WrongUsage
 
 CALL = Bound(
     input_tokens=10, output_tokens=20, calls=1, price=Price(input=Decimal(1), output=Decimal(2))
@@ -275,7 +274,7 @@ def test_a_failed_transaction_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_a_full_disk_is_reported_and_the_store_works_on_once_there_is_room(tmp_path: Path) -> None:
     with closing(SQLiteStore(tmp_path / "ledger.db")) as store:
         ledger = World(store).open("a", Budget(tokens=1))
-        store._db.execute("PRAGMA max_page_count=8")
+        store._file.execute("PRAGMA max_page_count=8")
 
         def fill() -> None:
             with store.transaction() as books:
@@ -284,9 +283,9 @@ def test_a_full_disk_is_reported_and_the_store_works_on_once_there_is_room(tmp_p
                         Entry(root="run", call_id=str(number), account="run", owner="a", bound=CALL)
                     )
 
-        with pytest.raises(sqlite3.OperationalError, match="full"):
+        with pytest.raises(StorageFailed, match=r"ledger\.db: .*full\. See that there is room"):
             fill()
-        store._db.execute("PRAGMA max_page_count=100000")
+        store._file.execute("PRAGMA max_page_count=100000")
         assert ledger.journal() == []
 
 

@@ -577,3 +577,16 @@ async def test_the_doctor_says_what_is_wrong_with_a_mull_toml(inside: Inside) ->
     inside.configure("model = ")
     done = await inside.mull("doctor", COLUMNS="200")
     assert "mull.toml: Invalid value" in done.out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full disk")
+async def test_a_full_disk_is_one_line_and_no_traceback(server: FaultServer) -> None:
+    command = [sys.executable, "-m", "mull", "ask", QUESTION, *on(server)]
+    full = os.open("/dev/full", os.O_WRONLY)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=full, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(full)
+    _, said = await process.communicate()
+    assert (process.returncode, b"Traceback" in said) == (1, False)
+    assert b"No space left on device" in said

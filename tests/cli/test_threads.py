@@ -142,7 +142,7 @@ def test_an_unknown_thread_is_wrong_usage(threads: Threads, action: str) -> None
     assert err.startswith("mull: there is no thread 'sums' in ")
 
 
-async def test_pending_lists_only_threads_that_wait(
+async def test_pending_tells_each_decision_that_is_waited_for(
     threads: Threads, server: FaultServer, folder: Path
 ) -> None:
     server.reply = sends_to("bob")
@@ -150,5 +150,7 @@ async def test_pending_lists_only_threads_that_wait(
     server.reply = "Four."
     await ask(server, folder, "sums", "2+2?")
     (waiting,) = json.loads(threads("pending", "--json")[1])
-    assert (waiting["id"], waiting["waiting"]) == ("mail", 1)
-    assert [line.split()[0] for line in threads("pending")[1].splitlines()] == ["thread", "mail"]
+    assert (waiting["thread"], waiting["kind"], waiting["tool"]) == ("mail", "approval", "send")
+    [line] = threads("pending")[1].splitlines()
+    assert line.startswith("mail  approval  send {")
+    assert f"waits: {line}" in threads("show", "mail")[1]

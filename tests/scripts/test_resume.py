@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import FaultServer
+from fault_server import FaultServer, Reply
 from leftovers import until
 
 from mull import Ledger, Model, SQLiteStore, WrongUsage
 from mull.budgets import Record
-from mull.scripts import Script
+from mull.scripts import Script, ScriptResult
 from mull.scripts.replies import Replies
+from mull.tools import as_tool
 
 PATIENCE = 100.0
 EIGHT = """
@@ -99,7 +100,7 @@ def record(call: str) -> Record:
     """A call that was answered."""
     return Record(
         root="script",
-        call_id=f"a-01234567/try0/{'0' * 32}/{call}",
+        call_id=f"a/01234567/try0/run/{call}",
         digest="d",
         kind="model",
         name="m",
@@ -231,22 +232,124 @@ def test_a_reply_that_a_kill_tore_is_asked_for_again(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     kept, torn = record("b"), record("c")
     for one in (kept, torn):
-        Replies(file, "same").attempt(0).keep(one)
+        Replies(file, "same").keep(one)
     file.write_bytes(file.read_bytes()[:-9])
-    replies = Replies(file, "same").attempt(0)
+    replies = Replies(file, "same")
     assert replies.recall("script", kept.call_id, "d") == kept
     assert replies.recall("script", torn.call_id, "d") is None
     replies.keep(torn)
-    assert Replies(file, "same").attempt(0).recall("script", torn.call_id, "d") == torn
+    assert Replies(file, "same").recall("script", torn.call_id, "d") == torn
 
 
 def test_replies_to_another_question_and_of_another_try_do_not_count(tmp_path: Path) -> None:
     file, kept = tmp_path / "a.jsonl", record("b")
-    Replies(file, "same").attempt(0).keep(kept)
-    later = kept.call_id.replace("0" * 32, "1" * 32)
-    assert Replies(file, "same").attempt(0).recall("script", later, "d") == kept
-    assert Replies(file, "same").attempt(1).recall("script", later, "d") is None
-    assert Replies(file, "other").attempt(0).recall("script", later, "d") is None
+    Replies(file, "same").keep(kept)
+    assert Replies(file, "same").recall("script", kept.call_id, "d") == kept
+    another = kept.call_id.replace("try0", "try1")
+    assert Replies(file, "same").recall("script", another, "d") is None
+    assert Replies(file, "other").recall("script", kept.call_id, "d") is None
+
+
+class Bank:
+    """A step that has bob paid; its tool does not come back while it is held."""
+
+    def __init__(self, server: FaultServer, folder: Path) -> None:
+        self.server, self.folder = server, folder
+        self.sent: list[str] = []
+        self.amount = 5
+        self.said = "It is done.\nAnswer: 42"
+        self.open = asyncio.Event()
+        self.open.set()
+        server.reply = self.reply
+
+    def reply(self, body: Any) -> Reply:
+        """Pay bob, then say something."""
+        if body["messages"][-1]["role"] == "tool":
+            return Reply(self.said)
+        return Reply(tool_calls=[("send", {"to": "bob", "amount": self.amount})])
+
+    async def run(self, step: str = "{id: a, question: 'Pay bob'}") -> ScriptResult:
+        """Run the script, or go on with it."""
+
+        async def send(to: str, amount: int) -> str:
+            """Send money."""
+            self.sent.append(f"{amount} to {to}")
+            await self.open.wait()
+            return f"sent {amount} to {to}"
+
+        file = self.folder / "pay.yaml"
+        file.write_text(f"steps: [{step[:-1]}, depth: reason, tools: [send]}}]")
+        return await Script.load(file).arun(
+            Model("m", self.server.base_url),
+            folder=self.folder / "run",
+            resume=True,
+            tools={"send": as_tool(send, side_effects=True)},
+            approve="all",
+        )
+
+    async def cut_off(self, step: str = "{id: a, question: 'Pay bob'}") -> None:
+        """Run it, and end it while the money is under way."""
+        self.open.clear()
+        cut = asyncio.create_task(self.run(step))
+        await until(lambda: bool(self.sent), PATIENCE)
+        cut.cancel()
+        await asyncio.wait([cut])
+        self.open.set()
+
+    def told(self) -> str:
+        """What the model was told of its call, last."""
+        return str(self.server.requests[-1].body["messages"][-1]["content"])
+
+
+@pytest.mark.parametrize(
+    "step", ["{id: a, question: 'Pay bob'}", "{id: a, question: 'Pay {{ item }}', foreach: [bob]}"]
+)
+async def test_what_was_under_way_at_the_cut_is_not_carried_out_again(
+    server: FaultServer, tmp_path: Path, step: str
+) -> None:
+    bank = Bank(server, tmp_path)
+    await bank.cut_off(step)
+    assert (await bank.run(step)).ok
+    assert bank.sent == ["5 to bob"]
+    assert "whether it was carried out is not known" in bank.told()
+    assert len(server.requests) == 2
+
+
+async def test_what_a_step_that_failed_had_carried_out_is_told_and_not_done_again(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    bank = Bank(server, tmp_path)
+    bank.said = ""
+    assert not (await bank.run()).ok
+    server.requests.clear()
+    bank.said = "It is done.\nAnswer: 42"
+    assert (await bank.run()).ok
+    assert bank.sent == ["5 to bob"]
+    assert bank.told() == "sent 5 to bob"
+    assert len(server.requests) == 2  # The model is asked anew.
+
+
+async def test_another_call_than_the_one_that_was_carried_out_is_made(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    bank = Bank(server, tmp_path)
+    bank.said = ""
+    assert not (await bank.run()).ok
+    bank.amount, bank.said = 7, "It is done.\nAnswer: 42"
+    assert (await bank.run()).ok
+    assert bank.sent == ["5 to bob", "7 to bob"]
+
+
+async def test_a_step_that_goes_on_may_spend_its_whole_share_again(
+    adder: FaultServer, tmp_path: Path
+) -> None:
+    model, folder, file = Model("m", adder.base_url), tmp_path / "run", tmp_path / "one.yaml"
+    for question in ("1 and 2", "3 and 4"):
+        file.write_text(
+            f"budget: calls=2\nsteps: [{{id: a, question: {question}, depth: direct, share: 0.5}}]"
+        )
+        assert (await Script.load(file).arun(model, folder=folder, resume=True)).ok
+    assert len(adder.requests) == 2
 
 
 async def test_a_result_that_cannot_be_stored_fails_its_step_alone(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from mull.budgets import Budget, BudgetExhausted, Ledger
+from mull.agents.artifacts import Artifacts
+from mull.budgets import Budget, BudgetExhausted, Ledger, SQLiteStore
 from mull.errors import WrongUsage
 from mull.graphs.verifiers import Candidate, Means, UnitTests, Verdict, Verifier
+from mull.models import Model
 from mull.tools.sandbox import SandboxUnavailable, choose, open_sandbox
 
 GOOD = "def double(x):\n    return 2 * x"
@@ -55,6 +58,16 @@ async def test_a_block_that_only_shows_a_call_is_not_taken_for_the_code(sandbox:
     text = f"```python\n{GOOD}\n```\nFor example:\n```python\ndouble(3)\n```"
     candidate = Candidate(question="", text=text)
     assert (await UnitTests(TESTS).verify(candidate, sandbox)).passed is True
+
+
+async def test_a_candidate_is_judged_alike_in_each_life_of_a_run(tmp_path: Path) -> None:
+    store, records = SQLiteStore(tmp_path / "ledger"), Artifacts(tmp_path / "records")
+    for _ in range(2):
+        ledger = Ledger(key="run", store=store, recorder=records.of("x"))
+        means = Means(ledger=ledger, model=Model("m", "http://127.0.0.1:9/v1"))
+        assert (await check(GOOD, means)).passed is True
+    records.close()
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from .run import Emit, Run
 from .samples import Ended, Sample, candidate_of, judged, sample_of
 from .verifiers import Human, Verdict, verify
 
-OUTPUT = ("text", "stopped", "messages", "samples")
+OUTPUT = ("text", "stopped", "messages", "samples", "trace")
 """Channels of a depth's state that its branch is read from."""
 
 
@@ -102,6 +102,9 @@ async def walk(
         branch.note("chain", f"{type(error).__name__}: {error}")
         said = f"{type(error).__name__}: {error}"
         return Walked({**_ended(branch, question, "failed"), "error": said})
+    told = outcome.get("trace") or []
+    if len(told) > len(branch.trace):
+        branch.trace = list(told)  # Another life of the run took the first steps.
     stopped = outcome.get("stopped", "answered")
     ended: Ended = "whole" if stopped == "answered" else "cut"
     if stopped == "refused":

@@ -222,3 +222,36 @@ async def test_a_person_is_asked_at_no_depth_that_asks_no_verifier(
     with pytest.raises(WrongUsage, match="no person"):
         await agent.thread("x").arun("How many?", depth="direct")
     assert server.requests == []
+
+
+async def test_the_trace_has_what_a_branch_did_before_the_run_was_cut_off(
+    server: FaultServer, tmp_path: Path
+) -> None:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    def agent() -> Agent:
+        return Agent(
+            "m",
+            base_url=server.base_url,
+            depth="reflect",
+            tools=[add],
+            verifier=lambda candidate: True,
+            threads=tmp_path,
+        )
+
+    def reply(body: Json) -> Reply:
+        if body["messages"][-1]["role"] == "tool":
+            return Reply("Answer: 3")
+        return Reply(tool_calls=[("add", {"a": 1, "b": 2})])
+
+    server.reply, server.fault = reply, ["none", "hang_before_headers"]
+    begun = asyncio.create_task(agent().thread("x").arun("How many?"))
+    await until(lambda: len(server.requests) == 2)
+    begun.cancel()
+    await asyncio.wait([begun])
+    server.fault = "none"
+    answer = await agent().thread("x").aresume()
+    steps = [step["node"] for step in answer.trace if step.get("branch") == "draft"]
+    assert steps == ["think", "act", "think", "draft"]
